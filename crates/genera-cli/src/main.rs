@@ -1,0 +1,2 @@
+//! genera
+fn main() {}
