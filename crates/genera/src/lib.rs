@@ -1,1 +1,16 @@
-//! genera
+//! Deep generative models of every family on one page of [`traits`].
+//!
+//! A data point is a row: public interfaces take `[B, F]` and an image is a row whose event shape `[C, H, W]` only
+//! the networks know. Log-densities are in nats. What has no gradient is `f64` on the host. All randomness enters
+//! through [`Rng`].
+
+pub mod diffusion;
+pub mod features;
+pub mod interop;
+pub mod nn;
+pub mod traits;
+pub mod train;
+pub mod weights;
+
+pub use burn;
+pub use genera_rng::Rng;

@@ -1,0 +1,1 @@
+//! Reading and writing what other projects write: pipeline folders of diffusers.

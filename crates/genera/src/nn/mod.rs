@@ -1,0 +1,1 @@
+//! Networks. They know no loss and no probability.

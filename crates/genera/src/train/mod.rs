@@ -1,0 +1,1 @@
+//! The training engine: one step of descent, moving averages, learning rates.

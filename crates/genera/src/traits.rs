@@ -1,0 +1,151 @@
+//! The page that everything hangs on: what a network, a density, a sampler, a bijection, a code, a denoiser, a
+//! feature extractor, a model and a learner are.
+
+use burn::tensor::{Int, Tensor};
+use genera_rng::Rng;
+
+use crate::diffusion::Level;
+use crate::weights::{Weights, WeightsError};
+
+/// Data points, one a row: `[B, F]`.
+pub type Rows = Tensor<2>;
+
+/// Discrete data points, one a row: `[B, T]`.
+pub type Tokens = Tensor<2, Int>;
+
+/// A function with parameters. Networks know no loss and no probability.
+pub trait Net<I = Rows, O = Rows> {
+    /// Applies the network to each row.
+    fn forward(&self, input: I) -> O;
+}
+
+/// A normalised log-density (of discrete data: log-probability).
+pub trait Density<X = Rows> {
+    /// `log p(x)` in nats, one a row: `[B, F] -> [B]`.
+    fn log_prob(&self, x: X) -> Tensor<1>;
+}
+
+/// A lower bound on the log-density of discrete data, for models whose density has no closed form.
+pub trait LowerBound<X = Rows> {
+    /// A bound on `log p(x)` in nats, estimated without bias, one a row: `[B, F] -> B numbers`.
+    fn lower_bound(&self, x: X, rng: &mut Rng) -> Vec<f64>;
+}
+
+/// Something to draw from.
+pub trait Sample<X = Rows> {
+    /// Draws `n` points, `[n, F]`. The same generator gives the same points on every device, and point `i` does not
+    /// depend on `n`.
+    fn sample(&self, n: usize, rng: &mut Rng) -> X;
+}
+
+/// A differentiable map with a differentiable inverse. Forward normalises (data to noise), so that training never
+/// inverts.
+pub trait Bijection {
+    /// `z = f(x)` and `log |det ∂f/∂x|`: `[B, F] -> ([B, F], [B])`.
+    fn forward_and_log_det(&self, x: Rows) -> (Rows, Tensor<1>);
+    /// `x = f⁻¹(z)` and `log |det ∂f⁻¹/∂z|`: `[B, F] -> ([B, F], [B])`.
+    fn inverse_and_log_det(&self, z: Rows) -> (Rows, Tensor<1>);
+}
+
+/// A lossy code of the data: an autoencoder's mean, the indices of a vector quantiser.
+pub trait Codec {
+    /// What the data becomes.
+    type Code;
+    /// The code of each row.
+    fn encode(&self, x: Rows) -> Self::Code;
+    /// The reconstruction of each code: `[B, F]`.
+    fn decode(&self, code: Self::Code) -> Rows;
+}
+
+/// `E[x₀ | x_t]`. Implemented by trained diffusions, by guidance (which wraps another), and by exact mixtures (the
+/// oracle of the tests).
+pub trait Denoise {
+    /// The expected clean rows given noisy ones, row `i` at `levels[i]`: `[B, F] -> [B, F]`.
+    fn denoise(&self, x: Rows, levels: &[Level]) -> Rows;
+}
+
+/// A fixed map into a space where distances mean something.
+pub trait Features {
+    /// The name that is printed beside every number computed from these features.
+    fn name(&self) -> &str;
+    /// `[B, F] -> [B, D]`.
+    fn extract(&self, x: Rows) -> Rows;
+}
+
+/// The rows of one step and, where the data has them, their classes.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// `[B, F]`.
+    pub x: Rows,
+    /// One class a row.
+    pub labels: Option<Vec<usize>>,
+}
+
+/// What a model asks to be made small.
+#[derive(Debug)]
+pub struct Loss {
+    /// The differentiable objective, `[1]`: a mean over the rows.
+    pub value: Tensor<1>,
+    /// Further numbers worth logging, by name.
+    pub parts: Vec<(&'static str, f64)>,
+}
+
+/// The scalars of one training step by name; `loss` always comes first.
+pub type Scalars = Vec<(&'static str, f64)>;
+
+/// What a model can do once trained: a capability is present or absent.
+#[derive(Clone, Copy, Default)]
+pub struct View<'a> {
+    /// Draws rows.
+    pub sample: Option<&'a dyn Sample>,
+    /// Scores rows exactly.
+    pub density: Option<&'a dyn Density>,
+    /// Bounds the score of rows from below.
+    pub lower_bound: Option<&'a dyn LowerBound>,
+    /// Removes noise.
+    pub denoise: Option<&'a dyn Denoise>,
+    /// Maps rows to features.
+    pub features: Option<&'a dyn Features>,
+}
+
+/// What one scalar descent trains.
+pub trait Model {
+    /// The objective on one batch. Noise comes from `rng` alone.
+    fn loss(&self, batch: Batch, rng: &mut Rng) -> Loss;
+    /// What the model can do.
+    fn view(&self) -> View<'_>;
+}
+
+/// What the training loop drives: one descent, or two players.
+pub trait Learner {
+    /// One update from the micro-batches of one step, whose gradients are averaged. Noise comes from `rng` alone.
+    ///
+    /// # Errors
+    /// A loss or gradient that is not finite; the parameters are then those before the step.
+    fn step(&mut self, batches: Vec<Batch>, rng: &mut Rng) -> Result<Scalars, StepError>;
+    /// What the model can do now (with averaged weights, where they are kept).
+    fn view(&self) -> View<'_>;
+    /// Everything that the next step depends on, as named groups of arrays; each becomes one file.
+    fn save(&self) -> Vec<(&'static str, Weights)>;
+    /// Restores what [`Learner::save`] gave.
+    ///
+    /// # Errors
+    /// A group or array that is missing, unknown or of another shape.
+    fn load(&mut self, groups: &[(String, Weights)]) -> Result<(), WeightsError>;
+}
+
+/// A training step that could not be taken.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum StepError {
+    /// The loss is NaN or infinite.
+    #[error("the loss is {0}; lower the learning rate or clip the gradient norm")]
+    Loss(f64),
+    /// The gradient norm is NaN or infinite.
+    #[error("the gradient norm is {norm} at a loss of {loss}; lower the learning rate or clip the gradient norm")]
+    Gradient {
+        /// The loss of the step.
+        loss: f64,
+        /// The global norm of its gradient.
+        norm: f64,
+    },
+}

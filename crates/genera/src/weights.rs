@@ -1,0 +1,50 @@
+//! Named arrays: the weights of a module, the state of an optimiser, and their safetensors form.
+//!
+//! A module's arrays are named by their path (`down_blocks.0.resnets.1.conv1.weight`), which for our layers is the
+//! name that PyTorch gives them, in PyTorch's layout.
+
+use std::collections::BTreeMap;
+
+/// One array: shape and row-major values.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Array {
+    /// The length of each axis.
+    pub shape: Vec<usize>,
+    /// The values, row-major; as many as the product of `shape`.
+    pub values: Vec<f32>,
+}
+
+/// Arrays by name, in a fixed order.
+pub type Weights = BTreeMap<String, Array>;
+
+/// Weights that do not fit.
+#[derive(Debug, thiserror::Error)]
+pub enum WeightsError {
+    /// A name that should be there.
+    #[error("the weights lack `{0}`; they belong to another model or configuration")]
+    Missing(String),
+    /// A name that should not be there.
+    #[error("the weights hold `{0}`, which this model does not have; they belong to another model or configuration")]
+    Unknown(String),
+    /// An array of the wrong shape.
+    #[error("`{name}` has shape {found:?} but the model needs {needed:?}; the configuration differs")]
+    Shape {
+        /// The array.
+        name: String,
+        /// Its shape in the file.
+        found: Vec<usize>,
+        /// Its shape in the model.
+        needed: Vec<usize>,
+    },
+    /// Bytes that are no safetensors file.
+    #[error("not a readable safetensors file: {0}")]
+    Format(String),
+    /// A file that could not be read or written.
+    #[error("{path}: {source}")]
+    File {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What went wrong.
+        source: std::io::Error,
+    },
+}
