@@ -3,26 +3,41 @@
 //! | question | measure |
 //! |---|---|
 //! | how far apart are two sets of features? | [`frechet`], [`mmd2_unbiased`], [`kid`] |
-//! | is that more than chance? | [`permutation_test`] |
+//! | is that more than chance? | [`permutation_test`], [`bootstrap`] |
+//! | are samples real, and are they varied? | [`manifold`], [`classes`], [`inception_score`] |
+//! | are they copies? | [`memorisation`], [`nearest`] |
+//! | how likely are held-out data, and what is that number? | [`Likelihood`] |
 //!
 //! Sets come in as [`Points`], which are checked once: no measure sees an empty set, a NaN or an infinity. What is
 //! wrong with an input is a [`MetricError`] that names the row. Random numbers come from an explicit
 //! [`genera_rng::Rng`]. Sums over threads are added in a fixed order, so on one machine the bits of a result do not
 //! depend on the number of threads.
 
+mod bootstrap;
+mod classes;
 mod error;
 mod frechet;
 mod kernel;
+mod likelihood;
+mod manifold;
+mod memorisation;
 mod mmd;
 mod moments;
+mod neighbours;
 mod pairs;
 mod permutation;
 mod points;
 
+pub use bootstrap::{Bootstrap, Mean, bootstrap};
+pub use classes::{Classes, InceptionScore, classes, inception_score};
 pub use error::MetricError;
 pub use frechet::{Frechet, frechet, frechet_of_moments};
 pub use kernel::{Kernel, median_distance};
+pub use likelihood::{Dequantisation, Likelihood, LikelihoodDifference, LikelihoodKind, LogJacobian, Protocol};
+pub use manifold::{Manifold, manifold};
+pub use memorisation::{DistanceQuantile, Memorisation, memorisation};
 pub use mmd::{Kid, kid, mmd2_biased, mmd2_unbiased};
 pub use moments::Moments;
+pub use neighbours::{Neighbours, nearest, nearest_others};
 pub use permutation::{PermutationTest, permutation_test};
 pub use points::{Points, Real};

@@ -85,7 +85,6 @@ impl<'a> Rows<'a> {
 
     /// Visits the pairs `(i, j)` whose squared distance is at most `limit(i, j)`, with that distance summed directly.
     /// `visit` may lower later limits through `state`.
-    #[cfg_attr(not(test), allow(dead_code))]
     pub(crate) fn visit_within<S>(
         &self,
         other: &Self,
