@@ -1,6 +1,30 @@
 //! Networks. They know no loss and no probability.
+//!
+//! Fields are named and weights are laid out as in PyTorch, so that the names of [`collect`](crate::weights::collect)
+//! are those of a PyTorch state dict. Images are `[B, H, W, C]` inside networks and rows outside. A network is made
+//! on a plain device; [`Module::train`](burn::module::Module::train) switches gradients on and
+//! [`valid`](burn::module::Module::valid) switches them off.
+
+mod activation;
+mod conv;
+mod embed;
+mod image;
+mod init;
+mod linear;
+mod mlp;
+mod norm;
+mod resnet;
 
 use burn::tensor::{Int, Tensor};
+
+pub use conv::Conv2d;
+pub use embed::{Condition, Halves, TimestepEmbedding, sinusoids};
+pub use genera_kernels::{Activation, ConvOptions};
+pub use image::{images, rows};
+pub use linear::{Embedding, Linear};
+pub use mlp::{ConditionalMlp, ConditionalMlpConfig, Mlp, MlpConfig, ResidualMlp, ResidualMlpConfig};
+pub use norm::{GroupNorm, LayerNorm};
+pub use resnet::{ConditionalResNet, ConditionalResNetConfig};
 
 use crate::traits::Rows;
 
