@@ -1,0 +1,79 @@
+//! What each measure says, in a sentence or two, for a reader who has not met it.
+
+/// The meaning of `measure`, without what it was measured with or on, which follows an `@`; `None` if it is not known.
+pub fn of(measure: &str) -> Option<&'static str> {
+    Some(match measure.split('@').next().unwrap_or(measure) {
+        "frechet" => {
+            "Distance between Gaussians fitted to the features of samples and of held-out data; 0 is a perfect match. \
+             Comparable only for the same feature extractor and the same numbers of points."
+        }
+        "frechet-ratio" => {
+            "The samples' Fréchet distance to held-out data over that of the training data. \
+             At 1 the samples are as good as fresh data would be."
+        }
+        "rarest-class" | "class-coverage" => {
+            "Share of the rarest class among the samples, as a classifier sees them. Near 0, the model has forgotten a \
+             class."
+        }
+        "top-probability" => {
+            "Mean probability that the classifier gives to its first choice. High when the samples are clearly of some \
+             class; it says nothing about their variety."
+        }
+        "inception-score" => {
+            "High when each sample is clearly of one class and all classes are there; from 1 to the number of classes. \
+             It sees neither variety within a class nor copies."
+        }
+        "accuracy" => "Share of held-out points that the classifier names rightly.",
+        "mmd" => {
+            "Squared maximum mean discrepancy: how far samples and held-out data are apart in a kernel's space. 0 if \
+             they follow one distribution; the estimate is without bias, so it may fall below."
+        }
+        "mmd-p" => {
+            "Chance of so large a discrepancy if samples and data came from one distribution, by permutation. \
+             Above 0.05 this test cannot tell the two apart."
+        }
+        "kid" => {
+            "Kernel inception distance: the squared maximum mean discrepancy of features under a cubic kernel, without \
+             bias in the number of points. 0 is a perfect match."
+        }
+        "nats" => {
+            "Upper bound on the negative log-likelihood of held-out data, in nats a point: what it costs at most to \
+             code one with this model. Lower is better."
+        }
+        "bits-per-dimension" => {
+            "Upper bound on the negative log-likelihood of held-out data, in bits for each dimension, so that data of \
+             any size compare. Bytes stored as they are cost 8. Lower is better."
+        }
+        "memorisation" => {
+            "Chance that a sample is nearer to the training data than a held-out point is. \
+             A half is healthy; near 1 the model recites what it was shown."
+        }
+        "memorisation-ratio" => {
+            "Distance from samples to their nearest training points over that from held-out points. \
+             Near 1 is healthy; far below, the model recites what it was shown."
+        }
+        "precision" => "Share of the samples that lie where held-out data lie: fidelity.",
+        "recall" => "Share of the held-out data that lie where samples lie: variety.",
+        "density" => {
+            "Samples in the neighbourhood of a held-out point, against what data would have: fidelity. 1 is as data."
+        }
+        "coverage" => "Share of the held-out points that have a sample in their neighbourhood: variety. 1 is all.",
+        "samples-per-second" => "Speed of sampling on this device with the recipe's solver.",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::of;
+
+    #[test]
+    fn a_measure_means_the_same_on_any_features() {
+        assert!(of("frechet").is_some_and(|meaning| meaning.contains("Gaussians")));
+        assert_eq!(of("frechet@digits-classifier"), of("frechet"));
+        assert_ne!(of("frechet-ratio@digits-classifier"), of("frechet"));
+        assert_eq!(of("frechetx"), None);
+        assert_eq!(of(""), None);
+        assert_eq!(of("@frechet"), None);
+    }
+}

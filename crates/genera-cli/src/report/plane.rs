@@ -1,0 +1,208 @@
+//! Two-dimensional data: what was given, what was drawn, the density between, and the ways from noise to data.
+
+use super::{
+    Density, Plane,
+    curve::every,
+    number, or,
+    plot::{Axes, Scale, Shape, marks},
+};
+use maud::{Markup, html};
+
+const POINTS: usize = 2500;
+const PATHS: usize = 48;
+const STATIONS: usize = 64;
+/// Cells in each direction; the eye sees no more in a panel.
+const CELLS: usize = 120;
+/// What lies further out than this share of the points does not decide the frame.
+const TAIL: f64 = 0.002;
+
+/// The panels of `plane`, or nothing if it has no finite point.
+pub fn figure(plane: &Plane) -> Option<Markup> {
+    let data = Panel::of("Data", "data", &plane.data);
+    let samples = Panel::of("Samples", "samples", &plane.samples);
+    let both = plane.data.iter().chain(&plane.samples).copied();
+    let axes = frame(both).or_else(|| plane.density.as_ref().and_then(|density| frame(corners(density))));
+    let ways = trajectories(plane);
+    let density = plane.density.as_ref().zip(axes).and_then(|(density, axes)| heat_map(density, &axes));
+    let points: Vec<Markup> = [data, samples]
+        .into_iter()
+        .flatten()
+        .zip(axes.into_iter().cycle())
+        .map(|(panel, axes)| panel.draw(&axes))
+        .collect();
+    if points.is_empty() && density.is_none() && ways.is_none() {
+        return None;
+    }
+    Some(html! {
+        @if !plane.title.is_empty() { h3 { (plane.title) } }
+        div.panels {
+            @for panel in points { (panel) }
+            @if let Some(density) = density { (density) }
+            @if let Some(ways) = ways { (ways) }
+        }
+    })
+}
+
+/// A cloud of points.
+struct Panel<'a> {
+    name: &'static str,
+    class: &'static str,
+    points: &'a [[f64; 2]],
+}
+
+impl<'a> Panel<'a> {
+    fn of(name: &'static str, class: &'static str, points: &'a [[f64; 2]]) -> Option<Self> {
+        points.iter().any(finite).then_some(Self { name, class, points })
+    }
+
+    fn draw(&self, axes: &Axes) -> Markup {
+        let shown = every(self.points, POINTS);
+        let outside = self.points.iter().filter(|point| !inside(axes, point)).count();
+        let description =
+            format!("Scatter plot of the {}: {} points.", self.class, number::count(self.points.len() as u64));
+        let marks = html! { path.dots.(self.class) d=(marks::dots(axes, shown.iter().map(pair))) {} };
+        html! {
+            figure.panel {
+                figcaption { b { (self.name) } }
+                (axes.plot(Shape::Square, "", &description, &marks))
+                p.note {
+                    @if shown.len() < self.points.len() {
+                        (number::count(shown.len() as u64)) " of "
+                    }
+                    (number::count(self.points.len() as u64)) " points"
+                    @if outside > 0 { ", " (number::count(outside as u64)) " outside the frame" }
+                    "."
+                }
+            }
+        }
+    }
+}
+
+fn heat_map(density: &Density, axes: &Axes) -> Option<Markup> {
+    let rows = density.values.len().checked_div(density.columns)?;
+    let values = || density.values.iter().copied().filter(|value| value.is_finite());
+    let (low, high) = (values().reduce(f64::min)?, values().reduce(f64::max)?);
+    let label = or(&density.label, "p(x)");
+    let description = format!(
+        "Heat map of {label} on a grid of {} by {rows}, from {} to {}.",
+        density.columns,
+        number::plain(negligible(low, high)),
+        number::plain(high)
+    );
+    Some(html! {
+        figure.panel {
+            figcaption { b { "Density" } }
+            (axes.plot(Shape::Square, "", &description, &marks::cells(axes, &coarser(density, rows))))
+            p.note.ramp { (number::plain(negligible(low, high))) span aria-hidden="true" {} (number::plain(high)) " = " (label) }
+        }
+    })
+}
+
+fn trajectories(plane: &Plane) -> Option<Markup> {
+    let ways: Vec<Vec<[f64; 2]>> = every(&plane.trajectories.iter().collect::<Vec<_>>(), PATHS)
+        .into_iter()
+        .map(|way| every(way, STATIONS).into_iter().filter(finite).collect())
+        .filter(|way: &Vec<_>| !way.is_empty())
+        .collect();
+    let axes = frame(ways.iter().flatten().copied())?;
+    let lines: String = ways.iter().map(|way| marks::line(&axes, way.iter().map(pair))).collect();
+    let description = format!("{} sampling trajectories from noise to data.", ways.len());
+    let marks = html! {
+        path.way d=(lines) {}
+        path.dots.start d=(marks::dots(&axes, ways.iter().filter_map(|way| way.first()).map(pair))) {}
+        path.dots.samples d=(marks::dots(&axes, ways.iter().filter_map(|way| way.last()).map(pair))) {}
+    };
+    Some(html! {
+        figure.panel {
+            figcaption { b { "Trajectories" } }
+            (axes.plot(Shape::Square, "", &description, &marks))
+            p.legend { span.key.start { "noise" } span.key.second { "sample" } }
+        }
+    })
+}
+
+/// Axes of equal unit that hold all but the furthest of the points.
+fn frame(points: impl Iterator<Item = [f64; 2]>) -> Option<Axes> {
+    let points: Vec<_> = points.filter(finite).collect();
+    let extent = |axis: usize| {
+        let mut values: Vec<f64> = points.iter().map(|point| point[axis]).collect();
+        values.sort_by(f64::total_cmp);
+        let tail = (TAIL * values.len() as f64) as usize;
+        Scale::exact(values.get(tail..values.len() - tail)?.iter().copied()).map(Scale::ends)
+    };
+    let ((left, right), (bottom, top)) = (extent(0)?, extent(1)?);
+    let half = 0.56 * (right - left).max(top - bottom);
+    let around = |low: f64, high: f64| {
+        let centre = low + 0.5 * (high - low);
+        Scale::Linear { low: centre - half, high: centre + half }
+    };
+    half.is_finite().then(|| Axes { x: around(left, right), y: around(bottom, top) })
+}
+
+/// The density with at most [`CELLS`] cells in each direction, each the mean of those that it covers.
+fn coarser(density: &Density, rows: usize) -> Density {
+    let group = density.columns.max(rows).div_ceil(CELLS).max(1);
+    if group == 1 {
+        return density.clone();
+    }
+    let (columns, rows) = (density.columns / group, rows / group);
+    let mean = |row: usize, column: usize| {
+        let line = |inner| &density.values[(row * group + inner) * density.columns + column * group..][..group];
+        (0..group).flat_map(line).sum::<f64>() / (group * group) as f64
+    };
+    // Cells that do not fill a group are cut off, and the borders move with them.
+    let border = |[low, high]: [f64; 2], kept: usize, all: usize| [low, low + (high - low) * kept as f64 / all as f64];
+    Density {
+        label: density.label.clone(),
+        x: border(density.x, columns * group, density.columns),
+        y: border(density.y, rows * group, density.values.len() / density.columns),
+        columns,
+        values: (0..rows).flat_map(|row| (0..columns).map(move |column| mean(row, column))).collect(),
+    }
+}
+
+/// Zero for a `low` that is nothing beside `high`: densities do not vanish, they get small.
+fn negligible(low: f64, high: f64) -> f64 {
+    if low.abs() < 1e-3 * high.abs() { 0.0 } else { low }
+}
+
+fn corners(density: &Density) -> impl Iterator<Item = [f64; 2]> {
+    [[density.x[0], density.y[0]], [density.x[1], density.y[1]]].into_iter()
+}
+
+fn inside(axes: &Axes, point: &[f64; 2]) -> bool {
+    (0.0..=1.0).contains(&axes.x.at(point[0])) && (0.0..=1.0).contains(&axes.y.at(point[1]))
+}
+
+fn finite(point: &[f64; 2]) -> bool {
+    point.iter().all(|value| value.is_finite())
+}
+
+fn pair(point: &[f64; 2]) -> (f64, f64) {
+    (point[0], point[1])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_has_equal_units_and_ignores_a_stray_point() {
+        let cloud = (0..1000).map(|i| [f64::from(i % 10), f64::from(i % 7)]).chain([[1e9, 1e9], [f64::NAN, 0.0]]);
+        let axes = frame(cloud).expect("finite points");
+        let ((left, right), (bottom, top)) = (axes.x.ends(), axes.y.ends());
+        assert!((right - left - (top - bottom)).abs() < 1e-9 && right - left < 20.0, "{axes:?}");
+        assert!(frame([[f64::NAN, 0.0]].into_iter()).is_none());
+    }
+
+    #[test]
+    fn a_coarser_density_keeps_its_mean() {
+        let values: Vec<f64> = (0..250 * 240).map(|i| f64::from(i % 17)).collect();
+        let density = Density { x: [0.0, 1.0], y: [0.0, 2.0], columns: 240, values, ..Density::default() };
+        let coarse = coarser(&density, 250);
+        assert_eq!((coarse.columns, coarse.values.len()), (80, 80 * 83));
+        assert!((coarse.y[1] - 2.0 * 249.0 / 250.0).abs() < 1e-12 && coarse.x[1] == 1.0);
+        let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+        assert!((mean(&coarse.values) - mean(&density.values[..249 * 240])).abs() < 1e-9);
+    }
+}
