@@ -16,12 +16,12 @@ for (const area of document.querySelectorAll(".curve .area")) {
   const tip = area.appendChild(document.createElement("div"));
   tip.className = "tip";
   tip.hidden = true;
-  const show = (value) => String(Number(value.toPrecision(4)));
+  const show = (value, digits) => String(Number(value.toPrecision(digits)));
   area.addEventListener("pointermove", (event) => {
     const box = area.getBoundingClientRect();
     const at = (event.clientX - box.left) / box.width;
     const [x, y] = points.reduce((a, b) => (Math.abs(b[0] - at) < Math.abs(a[0] - at) ? b : a));
-    tip.textContent = `${show(toX(x))} · ${show(toY(y))}`;
+    tip.textContent = `${show(toX(x), 4)} · ${show(toY(y), 3)}`;
     tip.style.left = `${100 * x}%`;
     tip.style.top = `${100 * (1 - y)}%`;
     tip.classList.toggle("left", x > 0.6);
