@@ -138,9 +138,8 @@ fn sinusoids_by_hand() {
     let embed = |width, shift, halves| values(sinusoids(tensor(time.to_vec(), [3]), width, shift, halves));
     let wave = |t: f32, i: i32, last: f64| f64::from(t) * 10_000.0_f64.powf(-f64::from(i) / last);
     let expected = |last: f64| -> Vec<f32> {
-        let row = |t: f32| {
-            [wave(t, 0, last).sin(), wave(t, 1, last).sin(), wave(t, 0, last).cos(), wave(t, 1, last).cos()]
-        };
+        let row =
+            |t: f32| [wave(t, 0, last).sin(), wave(t, 1, last).sin(), wave(t, 0, last).cos(), wave(t, 1, last).cos()];
         time.iter().flat_map(|t| row(*t)).map(|value| value as f32).collect()
     };
     assert!(largest_difference(&embed(4, 0.0, Halves::SinCos), &expected(2.0)) < 1e-5);

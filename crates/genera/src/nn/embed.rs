@@ -93,11 +93,7 @@ impl Condition {
 }
 
 /// `embedding`, plus that of the labels if the network and the input have them.
-pub(super) fn add_labels(
-    embedding: Tensor<2>,
-    table: Option<&Embedding>,
-    labels: Option<Tensor<1, Int>>,
-) -> Tensor<2> {
+pub(super) fn add_labels(embedding: Tensor<2>, table: Option<&Embedding>, labels: Option<Tensor<1, Int>>) -> Tensor<2> {
     match table.zip(labels) {
         Some((table, labels)) => embedding + table.forward(labels),
         None => embedding,

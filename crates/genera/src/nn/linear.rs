@@ -59,6 +59,6 @@ impl Embedding {
 
     /// The number of classes.
     pub fn classes(&self) -> usize {
-        self.weight.dims()[0]
+        self.weight.lazy_shape()[0]
     }
 }

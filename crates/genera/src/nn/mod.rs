@@ -14,6 +14,7 @@ mod linear;
 mod mlp;
 mod norm;
 mod resnet;
+pub mod unet;
 
 use burn::tensor::{Int, Tensor};
 
@@ -25,6 +26,7 @@ pub use linear::{Embedding, Linear};
 pub use mlp::{ConditionalMlp, ConditionalMlpConfig, Mlp, MlpConfig, ResidualMlp, ResidualMlpConfig};
 pub use norm::{GroupNorm, LayerNorm};
 pub use resnet::{ConditionalResNet, ConditionalResNetConfig};
+pub use unet::{UNet, UNetConfig};
 
 use crate::traits::Rows;
 

@@ -30,13 +30,7 @@ impl Default for ConditionalResNetConfig {
 
 impl ConditionalResNetConfig {
     /// Fresh weights for images of `shape` `[C, H, W]`, and for labels if there are `classes`.
-    pub fn init(
-        &self,
-        shape: [usize; 3],
-        classes: Option<usize>,
-        rng: &mut Rng,
-        device: &Device,
-    ) -> ConditionalResNet {
+    pub fn init(&self, shape: [usize; 3], classes: Option<usize>, rng: &mut Rng, device: &Device) -> ConditionalResNet {
         let conv = |inputs, outputs, rng: &mut Rng| Conv2d::new(inputs, outputs, 3, ConvOptions::same(3), rng, device);
         ConditionalResNet {
             condition: Condition::new(self.width, classes, rng, device),
@@ -79,9 +73,8 @@ struct Block {
 
 impl Block {
     fn new(channels: usize, width: usize, rng: &mut Rng, device: &Device) -> Self {
-        let conv = |kernel, rng: &mut Rng| {
-            Conv2d::new(channels, channels, kernel, ConvOptions::same(kernel), rng, device)
-        };
+        let conv =
+            |kernel, rng: &mut Rng| Conv2d::new(channels, channels, kernel, ConvOptions::same(kernel), rng, device);
         Self {
             time: Linear::new(width, channels, rng, device),
             conv_1: conv(1, rng),
