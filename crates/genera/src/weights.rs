@@ -3,7 +3,14 @@
 //! A module's arrays are named by their path (`down_blocks.0.resnets.1.conv1.weight`), which for our layers is the
 //! name that PyTorch gives them, in PyTorch's layout.
 
+mod file;
+mod module;
+
 use std::collections::BTreeMap;
+
+pub use file::{Metadata, from_bytes, metadata, read, to_bytes, write};
+pub(crate) use module::FieldPath;
+pub use module::{apply, collect, mismatches};
 
 /// One array: shape and row-major values.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,6 +42,16 @@ pub enum WeightsError {
         found: Vec<usize>,
         /// Its shape in the model.
         needed: Vec<usize>,
+    },
+    /// An array that contradicts itself: its shape asks for another number of values.
+    #[error("`{name}` of shape {shape:?} holds {values} values; the weights are damaged")]
+    Values {
+        /// The array.
+        name: String,
+        /// Its shape.
+        shape: Vec<usize>,
+        /// How many values it holds.
+        values: usize,
     },
     /// Bytes that are no safetensors file.
     #[error("not a readable safetensors file: {0}")]

@@ -1,0 +1,259 @@
+//! Descent on named vectors: SGD, Adam and AdamW, with PyTorch's defaults and order of operations.
+//!
+//! ```text
+//! SGD     g ← g + λ θ;  m ← μ m + g;  θ ← θ - η m          (Nesterov: θ ← θ - η (g + μ m))
+//! Adam    g ← g + λ θ;  m ← β₁ m + (1 - β₁) g;  v ← β₂ v + (1 - β₂) g²
+//!         θ ← θ - η m̂ / (√v̂ + ε),   m̂ = m / (1 - β₁ᵗ),  v̂ = v / (1 - β₂ᵗ)
+//! AdamW   θ ← (1 - η λ) θ, then Adam with λ = 0
+//! ```
+//!
+//! Adam: Kingma and Ba, arXiv:1412.6980. AdamW: Loshchilov and Hutter, arXiv:1711.05101, with `λ` scaled by the learning
+//! rate as in PyTorch. `t` counts the steps of the optimiser, not those of one parameter.
+
+use std::collections::BTreeMap;
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+use super::error::{ConfigError, below_one, not_negative, positive};
+use super::gradients::Gradients;
+use super::parameters::{map_parameters, parameters};
+use crate::weights::{Array, Weights, WeightsError};
+
+/// Which optimiser, with its numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum OptimizerConfig {
+    /// Adam with weight decay apart from the gradient.
+    Adamw {
+        /// `η`.
+        #[serde(default = "learning_rate")]
+        learning_rate: f64,
+        /// `β₁, β₂`.
+        #[serde(default = "betas")]
+        betas: [f64; 2],
+        /// `ε`.
+        #[serde(default = "epsilon")]
+        epsilon: f64,
+        /// `λ`.
+        #[serde(default = "decoupled_decay")]
+        weight_decay: f64,
+    },
+    /// Adam; its weight decay is a part of the gradient.
+    Adam {
+        /// `η`.
+        #[serde(default = "learning_rate")]
+        learning_rate: f64,
+        /// `β₁, β₂`.
+        #[serde(default = "betas")]
+        betas: [f64; 2],
+        /// `ε`.
+        #[serde(default = "epsilon")]
+        epsilon: f64,
+        /// `λ`.
+        #[serde(default)]
+        weight_decay: f64,
+    },
+    /// Stochastic gradient descent.
+    Sgd {
+        /// `η`.
+        #[serde(default = "learning_rate")]
+        learning_rate: f64,
+        /// `μ`.
+        #[serde(default)]
+        momentum: f64,
+        /// Whether the gradient is corrected by the momentum to come.
+        #[serde(default)]
+        nesterov: bool,
+        /// `λ`.
+        #[serde(default)]
+        weight_decay: f64,
+    },
+}
+
+fn learning_rate() -> f64 {
+    1e-3
+}
+
+fn betas() -> [f64; 2] {
+    [0.9, 0.999]
+}
+
+fn epsilon() -> f64 {
+    1e-8
+}
+
+fn decoupled_decay() -> f64 {
+    1e-2
+}
+
+impl OptimizerConfig {
+    /// `η`.
+    pub fn learning_rate(&self) -> f64 {
+        match *self {
+            Self::Adamw { learning_rate, .. } | Self::Adam { learning_rate, .. } | Self::Sgd { learning_rate, .. } => {
+                learning_rate
+            }
+        }
+    }
+
+    /// # Errors
+    /// A number with which the equations above are undefined.
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        not_negative("learning_rate", self.learning_rate())?;
+        match *self {
+            Self::Adamw { betas, epsilon, weight_decay, .. } | Self::Adam { betas, epsilon, weight_decay, .. } => {
+                betas.into_iter().try_for_each(|beta| below_one("betas", beta))?;
+                positive("epsilon", epsilon)?;
+                not_negative("weight_decay", weight_decay)
+            }
+            Self::Sgd { momentum, weight_decay, .. } => {
+                below_one("momentum", momentum)?;
+                not_negative("weight_decay", weight_decay)
+            }
+        }
+    }
+
+    /// The moments kept for each parameter.
+    fn moments(&self) -> &'static [&'static str] {
+        match self {
+            Self::Adamw { .. } | Self::Adam { .. } => &["m", "v"],
+            Self::Sgd { momentum, .. } if *momentum != 0.0 => &["m"],
+            Self::Sgd { .. } => &[],
+        }
+    }
+}
+
+/// An optimiser in the midst of its work: its moments and how many steps it has taken.
+#[derive(Clone, Debug)]
+pub struct Optimizer {
+    config: OptimizerConfig,
+    /// `m.<path>` and `v.<path>`, each `[N]`.
+    moments: BTreeMap<String, Tensor<1>>,
+    steps: u64,
+}
+
+impl Optimizer {
+    /// Before the first step on the trained parameters of `module`.
+    pub fn new(config: OptimizerConfig, module: &impl Module) -> Self {
+        let trained = parameters(module).into_iter().filter(|(_, parameter)| parameter.trained);
+        let moments = trained
+            .flat_map(|(path, parameter)| {
+                config.moments().iter().map(move |moment| (format!("{moment}.{path}"), parameter.value.zeros_like()))
+            })
+            .collect();
+        Self { config, moments, steps: 0 }
+    }
+
+    /// How many steps have been taken.
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// `module` one step further against `gradients`, at `learning_rate`. Parameters without a gradient stay.
+    pub fn step<M: Module>(&mut self, module: M, mut gradients: Gradients, learning_rate: f64) -> M {
+        self.steps += 1;
+        map_parameters(module, |path, theta| match gradients.take(path) {
+            Some(gradient) => self.descend(path, theta, gradient, learning_rate),
+            None => theta,
+        })
+    }
+
+    fn descend(&mut self, path: &str, theta: Tensor<1>, gradient: Tensor<1>, rate: f64) -> Tensor<1> {
+        match self.config {
+            OptimizerConfig::Adamw { betas, epsilon, weight_decay, .. } => {
+                let theta = theta * (1.0 - rate * weight_decay);
+                self.adam(path, theta, gradient, betas, epsilon, rate)
+            }
+            OptimizerConfig::Adam { betas, epsilon, weight_decay, .. } => {
+                let gradient = with_decay(gradient, &theta, weight_decay);
+                self.adam(path, theta, gradient, betas, epsilon, rate)
+            }
+            OptimizerConfig::Sgd { momentum, nesterov, weight_decay, .. } => {
+                let gradient = with_decay(gradient, &theta, weight_decay);
+                if momentum == 0.0 {
+                    return theta - gradient * rate;
+                }
+                let m = self.moment("m", path, &gradient, |m| m * momentum + gradient.clone());
+                let direction = if nesterov { gradient + m * momentum } else { m };
+                theta - direction * rate
+            }
+        }
+    }
+
+    fn adam(
+        &mut self,
+        path: &str,
+        theta: Tensor<1>,
+        gradient: Tensor<1>,
+        [beta_1, beta_2]: [f64; 2],
+        epsilon: f64,
+        rate: f64,
+    ) -> Tensor<1> {
+        let correction = |beta: f64| 1.0 - beta.powf(self.steps as f64);
+        let (correction_1, correction_2) = (correction(beta_1), correction(beta_2));
+        let m = self.moment("m", path, &gradient, |m| m * beta_1 + gradient.clone() * (1.0 - beta_1));
+        let v = self.moment("v", path, &gradient, |v| v * beta_2 + gradient.clone().square() * (1.0 - beta_2));
+        theta - m / (v.sqrt() / correction_2.sqrt() + epsilon) * (rate / correction_1)
+    }
+
+    /// Updates one moment of one parameter, which is zero where none is kept yet.
+    fn moment(
+        &mut self,
+        kind: &str,
+        path: &str,
+        like: &Tensor<1>,
+        update: impl FnOnce(Tensor<1>) -> Tensor<1>,
+    ) -> Tensor<1> {
+        let name = format!("{kind}.{path}");
+        let updated = update(self.moments.remove(&name).unwrap_or_else(|| like.zeros_like()));
+        self.moments.insert(name, updated.clone());
+        updated
+    }
+
+    /// The moments, `m.<path>` and `v.<path>`, each flattened, and `steps`.
+    pub fn save(&self) -> Weights {
+        let moments = self.moments.iter().map(|(name, moment)| (name.clone(), Array::from_tensor(moment.clone())));
+        moments.chain([(STEPS.to_owned(), exactly(self.steps))]).collect()
+    }
+
+    /// This optimiser in the state that [`Optimizer::save`] gave.
+    ///
+    /// # Errors
+    /// An array that is missing, unknown or of another shape.
+    pub fn loaded(&self, saved: &Weights) -> Result<Self, WeightsError> {
+        let array = |name: &str| saved.get(name).ok_or_else(|| WeightsError::Missing(name.to_owned()));
+        if let Some(unknown) = saved.keys().find(|name| *name != STEPS && !self.moments.contains_key(*name)) {
+            return Err(WeightsError::Unknown(unknown.clone()));
+        }
+        let moments = self.moments.iter().map(|(name, moment)| {
+            let array = array(name)?;
+            array.check(name, &moment.dims())?;
+            Ok((name.clone(), Tensor::from_data(array.to_data(), &moment.device())))
+        });
+        let moments = moments.collect::<Result<_, WeightsError>>()?;
+        Ok(Self { config: self.config, moments, steps: count(array(STEPS)?)? })
+    }
+}
+
+fn with_decay(gradient: Tensor<1>, theta: &Tensor<1>, weight_decay: f64) -> Tensor<1> {
+    if weight_decay == 0.0 { gradient } else { gradient + theta.clone() * weight_decay }
+}
+
+const STEPS: &str = "steps";
+
+/// A count as four floats of sixteen bits each, least first: a single f32 is exact only up to 2²⁴.
+fn exactly(count: u64) -> Array {
+    Array { shape: vec![4], values: (0..4).map(|limb| (count >> (16 * limb) & 0xffff) as f32).collect() }
+}
+
+fn count(array: &Array) -> Result<u64, WeightsError> {
+    array.check(STEPS, &[4])?;
+    let limbs = array.values.iter().rev();
+    limbs.into_iter().try_fold(0, |count, limb| {
+        let whole = (0.0..65536.0).contains(limb) && limb.fract() == 0.0;
+        whole.then_some(count << 16 | *limb as u64)
+    })
+    .ok_or_else(|| WeightsError::Format(format!("`{STEPS}` holds {:?}, which is no count", array.values)))
+}
