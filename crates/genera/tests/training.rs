@@ -5,10 +5,10 @@ use std::ops::ControlFlow;
 use genera::Rng;
 use genera::burn::module::{Module, Param};
 use genera::burn::tensor::{Device, Tensor, TensorData};
-use genera::traits::{Batch, Learner, Loss, Model, Scalars, StepError, View};
 use genera::train::{
     Descent, DescentConfig, Ema, FitError, Gradients, Optimizer, OptimizerConfig, Outcome, RateSchedule, fit,
 };
+use genera::traits::{Batch, Learner, Loss, Model, Scalars, StepError, View};
 use genera::weights::{Metadata, Weights, collect, from_bytes, to_bytes};
 
 /// Guesses the noise in `x + eps` with one hidden layer.
@@ -52,7 +52,7 @@ impl Model for Guess {
 const STEPS: u64 = 10;
 
 fn descent(config: DescentConfig) -> Descent<Guess> {
-    Descent::new(Guess::new(6, 16, &Device::flex().autodiff()), config, STEPS).unwrap()
+    Descent::new(Guess::new(6, 16, &Device::flex()), config, STEPS).unwrap()
 }
 
 fn rows(step: u64, first: u64, n: usize, width: usize) -> Batch {
@@ -119,7 +119,7 @@ fn resuming_changes_no_bit() {
 fn threads_change_no_bit() {
     let train = || {
         // Wide enough for matrix products to be shared between threads.
-        let model = Guess::new(64, 512, &Device::flex().autodiff());
+        let model = Guess::new(64, 512, &Device::flex());
         let mut learner = Descent::new(model, configs()[0], 3).unwrap();
         fit(&mut learner, 0..3, |step| vec![rows(step, 0, 512, 64)], &Rng::new(3), &mut quiet).unwrap();
         state(&learner)
@@ -288,7 +288,7 @@ fn configurations_without_meaning_are_refused() {
         r#"{"optimizer":{"kind":"sgd"},"rate":{"kind":"linear","floor":-0.5}}"#,
     ] {
         let config: DescentConfig = serde_json::from_str(wrong).unwrap();
-        assert!(Descent::new(Guess::new(2, 2, &Device::flex().autodiff()), config, 1).is_err(), "{wrong}");
+        assert!(Descent::new(Guess::new(2, 2, &Device::flex()), config, 1).is_err(), "{wrong}");
     }
 }
 

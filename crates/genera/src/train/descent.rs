@@ -55,12 +55,13 @@ pub struct Descent<M> {
 }
 
 impl<M: Model + Module> Descent<M> {
-    /// Before the first of `steps` steps. `model` must live on a device with autodiff.
+    /// Before the first of `steps` steps.
     ///
     /// # Errors
     /// A number in `config` outside its range.
     pub fn new(model: M, config: DescentConfig, steps: u64) -> Result<Self, ConfigError> {
         config.check()?;
+        let model = model.train();
         let optimizer = Optimizer::new(config.optimizer, &model);
         let average = config.ema.map(|ema| (ema, model.valid()));
         Ok(Self { config, steps, model, optimizer, average, plain: OnceCell::new() })

@@ -251,9 +251,11 @@ fn exactly(count: u64) -> Array {
 fn count(array: &Array) -> Result<u64, WeightsError> {
     array.check(STEPS, &[4])?;
     let limbs = array.values.iter().rev();
-    limbs.into_iter().try_fold(0, |count, limb| {
-        let whole = (0.0..65536.0).contains(limb) && limb.fract() == 0.0;
-        whole.then_some(count << 16 | *limb as u64)
-    })
-    .ok_or_else(|| WeightsError::Format(format!("`{STEPS}` holds {:?}, which is no count", array.values)))
+    limbs
+        .into_iter()
+        .try_fold(0, |count, limb| {
+            let whole = (0.0..65536.0).contains(limb) && limb.fract() == 0.0;
+            whole.then_some(count << 16 | *limb as u64)
+        })
+        .ok_or_else(|| WeightsError::Format(format!("`{STEPS}` holds {:?}, which is no count", array.values)))
 }

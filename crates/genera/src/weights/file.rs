@@ -9,8 +9,8 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use burn::tensor::{bf16, f16};
-use safetensors::tensor::{Dtype, TensorView};
 use safetensors::SafeTensors;
+use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Map, Value, json};
 
 use super::{Array, Weights, WeightsError};

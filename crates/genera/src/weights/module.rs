@@ -174,7 +174,7 @@ mod tests {
     #[derive(Module, Debug)]
     enum Layer {
         Leaf(Leaf),
-        Nothing(()),
+        Bare(Param<Tensor<1>>),
     }
 
     #[derive(Module, Debug)]
@@ -190,7 +190,8 @@ mod tests {
     }
 
     fn tree(fill: f32, device: &Device) -> Tree {
-        let layers = vec![Layer::Nothing(()), Layer::Leaf(leaf(fill, true, device))];
+        let layers =
+            vec![Layer::Bare(Param::from_tensor(Tensor::ones([1], device))), Layer::Leaf(leaf(fill, true, device))];
         Tree { layers, last: leaf(fill + 1.0, false, device) }
     }
 
@@ -202,7 +203,7 @@ mod tests {
     fn names_are_field_paths() {
         let weights = collect(&tree(1.0, &device()));
         let names: Vec<_> = weights.keys().map(String::as_str).collect();
-        assert_eq!(names, ["last.weight", "layers.1.bias", "layers.1.weight"]);
+        assert_eq!(names, ["last.weight", "layers.0", "layers.1.bias", "layers.1.weight"]);
         assert_eq!(weights["last.weight"], Array { shape: vec![2, 3], values: vec![2.0; 6] });
     }
 
