@@ -1,1 +1,21 @@
-//! genera-data
+//! Data sets, toy densities and views for generative modelling, without a tensor library.
+//!
+//! A [`Dataset`] holds bytes or `f32` rows; a [`View`] says what numbers a model sees; [`Batches`] says which rows a step
+//! sees; a [`Toy`] is a density in the plane that knows its own log-density and entropy.
+
+mod batches;
+mod dataset;
+mod digits;
+mod error;
+mod mixture;
+mod quadrature;
+mod toy;
+mod view;
+
+pub use batches::Batches;
+pub use dataset::{Dataset, Images, Labels, Split, Table};
+pub use digits::digits;
+pub use error::{Error, Result};
+pub use mixture::Mixture;
+pub use toy::{Entropy, Source, Toy, ToyDensity};
+pub use view::{View, Viewed, to_pixel};
