@@ -9,11 +9,13 @@
 mod activation;
 mod attention;
 mod conv;
+mod flex;
 mod linear;
 mod norm;
 mod optimizer;
 pub mod plain;
 mod resample;
+mod simd;
 
 pub use activation::{Activation, LEAKY_SLOPE, SELU, activate};
 pub use attention::{AttentionMask, attention};

@@ -1,0 +1,268 @@
+//! Matrix products by one register-tiled micro-kernel over packed panels.
+//!
+//! `C[M, N] (+)= A[M, K] · B[K, N]`: `B` is packed once into panels of 16 columns, `[N/16, K, 16]`, padded with zeros;
+//! the micro-kernel keeps 6 rows of one panel of `C` in 12 vector registers and adds one outer product for each `k`,
+//! the scheme of Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (2008). `A` is read in
+//! place with any strides. Every element of `C` is one chain of fused multiply-adds in the order of `k`, so it does
+//! not depend on how the work is cut.
+
+#![allow(unsafe_code)]
+
+use super::{Simd, parallel, vectorised};
+
+/// Columns of a panel.
+pub(crate) const PANEL: usize = 16;
+/// Rows of the micro-kernel.
+pub(crate) const STRIP: usize = 6;
+
+/// The length of a packed `[k, n]` matrix.
+pub(crate) fn packed_len(k: usize, n: usize) -> usize {
+    n.div_ceil(PANEL) * PANEL * k
+}
+
+/// Packs the `[k, n]` matrix whose element `(i, j)` is `element(i, j)`.
+pub(crate) fn pack(packed: &mut [f32], k: usize, n: usize, element: impl Fn(usize, usize) -> f32) {
+    for (panel, values) in packed[..packed_len(k, n)].chunks_exact_mut(PANEL * k.max(1)).enumerate() {
+        let columns = PANEL.min(n - panel * PANEL);
+        for (i, row) in values.as_chunks_mut::<PANEL>().0.iter_mut().enumerate() {
+            for (lane, value) in row.iter_mut().enumerate() {
+                *value = if lane < columns { element(i, panel * PANEL + lane) } else { 0.0 };
+            }
+        }
+    }
+}
+
+/// A matrix in place: element `(i, k)` is `values[i * row + k * step]`.
+#[derive(Clone, Copy)]
+pub(crate) struct Strided<'a> {
+    pub values: &'a [f32],
+    pub row: usize,
+    pub step: usize,
+}
+
+/// What the product is added to.
+#[derive(Clone, Copy)]
+pub(crate) enum Start<'a> {
+    Zero,
+    /// One value for each column.
+    Row(&'a [f32]),
+    /// What `C` holds.
+    Previous,
+}
+
+/// `C[m, n] = start + A[m, k] · B[k, n]` with `B` packed and `C` stored in rows of `stride` numbers.
+#[allow(clippy::too_many_arguments)]
+pub(crate) fn multiply(
+    simd: Simd,
+    [m, k, n]: [usize; 3],
+    a: Strided<'_>,
+    packed: &[f32],
+    start: Start<'_>,
+    c: &mut [f32],
+    stride: usize,
+) {
+    if m == 0 || n == 0 {
+        return;
+    }
+    assert!(packed.len() >= packed_len(k, n) && n <= stride && (m - 1) * stride + n <= c.len());
+    assert!(k == 0 || (m - 1) * a.row + (k - 1) * a.step < a.values.len());
+    let strides = [a.row, a.step];
+    for panel in 0..n.div_ceil(PANEL) {
+        let b = &packed[panel * PANEL * k..];
+        let first = panel * PANEL;
+        let columns = PANEL.min(n - first);
+        for top in (0..m).step_by(STRIP) {
+            let rows = STRIP.min(m - top);
+            let at = top * stride + first;
+            let mut edge = [0.0; STRIP * PANEL];
+            let whole = columns == PANEL;
+            if let (false, Start::Previous) = (whole, start) {
+                copy_rows(c, at, stride, &mut edge, 0, PANEL, rows, columns);
+            }
+            let mut row = [0.0; PANEL];
+            let begin = match start {
+                Start::Zero => Begin::Row(&row),
+                Start::Row(values) => {
+                    row[..columns].copy_from_slice(&values[first..][..columns]);
+                    Begin::Row(&row)
+                }
+                Start::Previous => Begin::Tile,
+            };
+            let (target, target_stride) = if whole { (&mut c[at..], stride) } else { (&mut edge[..], PANEL) };
+            assert!(target.len() >= (rows - 1) * target_stride + PANEL);
+            // SAFETY: `simd` proves the features. Element (top + i, k) of `a` lies inside `a.values` and k rows of a
+            // panel inside `b` by the assertions at the top; `rows` rows of `target` by the assertion above.
+            unsafe {
+                let a = a.values.as_ptr().add(top * a.row);
+                run(simd, rows, k, (a, strides), b.as_ptr(), begin, target.as_mut_ptr(), target_stride);
+            }
+            if !whole {
+                copy_rows(&edge, 0, PANEL, c, at, stride, rows, columns);
+            }
+        }
+    }
+}
+
+/// Copies a block of `rows` by `columns` numbers.
+#[allow(clippy::too_many_arguments)]
+fn copy_rows(
+    from: &[f32],
+    at: usize,
+    stride: usize,
+    to: &mut [f32],
+    to_at: usize,
+    to_stride: usize,
+    rows: usize,
+    columns: usize,
+) {
+    for i in 0..rows {
+        to[to_at + i * to_stride..][..columns].copy_from_slice(&from[at + i * stride..][..columns]);
+    }
+}
+
+/// What a tile of `C` starts from.
+enum Begin<'a> {
+    Row(&'a [f32; PANEL]),
+    Tile,
+}
+
+#[allow(clippy::too_many_arguments)]
+#[cfg(target_arch = "x86_64")]
+unsafe fn run(
+    _: Simd,
+    rows: usize,
+    k: usize,
+    a: (*const f32, [usize; 2]),
+    b: *const f32,
+    begin: Begin<'_>,
+    c: *mut f32,
+    stride: usize,
+) {
+    // SAFETY: the caller's promises are those of `tile`.
+    unsafe {
+        match rows {
+            1 => tile::<1>(k, a, b, begin, c, stride),
+            2 => tile::<2>(k, a, b, begin, c, stride),
+            3 => tile::<3>(k, a, b, begin, c, stride),
+            4 => tile::<4>(k, a, b, begin, c, stride),
+            5 => tile::<5>(k, a, b, begin, c, stride),
+            _ => tile::<6>(k, a, b, begin, c, stride),
+        }
+    }
+}
+
+/// The micro-kernel: `M` rows of 16 columns of `C`.
+///
+/// # Safety
+/// For `i < M` and `j < k`: `a.0 + i * a.1[0] + j * a.1[1]` must be readable, `k` rows of 16 numbers at `b`, and 16
+/// numbers at `c + i * stride` writable. The processor must have AVX2 and FMA.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn tile<const M: usize>(
+    k: usize,
+    (mut a, [row, step]): (*const f32, [usize; 2]),
+    mut b: *const f32,
+    begin: Begin<'_>,
+    c: *mut f32,
+    stride: usize,
+) {
+    use std::arch::x86_64::{
+        _mm256_broadcast_ss, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_setzero_ps, _mm256_storeu_ps,
+    };
+    let mut sum = [[_mm256_setzero_ps(); 2]; M];
+    // SAFETY: the pointers stay within what the caller promises.
+    unsafe {
+        for (i, sum) in sum.iter_mut().enumerate() {
+            let from = match begin {
+                Begin::Row(values) => values.as_ptr(),
+                Begin::Tile => c.add(i * stride).cast_const(),
+            };
+            *sum = [_mm256_loadu_ps(from), _mm256_loadu_ps(from.add(8))];
+        }
+        for _ in 0..k {
+            let (left, right) = (_mm256_loadu_ps(b), _mm256_loadu_ps(b.add(8)));
+            for (i, sum) in sum.iter_mut().enumerate() {
+                let factor = _mm256_broadcast_ss(&*a.add(i * row));
+                sum[0] = _mm256_fmadd_ps(factor, left, sum[0]);
+                sum[1] = _mm256_fmadd_ps(factor, right, sum[1]);
+            }
+            a = a.wrapping_add(step);
+            b = b.add(PANEL);
+        }
+        for (i, sum) in sum.iter().enumerate() {
+            _mm256_storeu_ps(c.add(i * stride), sum[0]);
+            _mm256_storeu_ps(c.add(i * stride + 8), sum[1]);
+        }
+    }
+}
+
+/// Without the instructions a [`Simd`] cannot exist.
+#[allow(clippy::too_many_arguments)]
+#[cfg(not(target_arch = "x86_64"))]
+unsafe fn run(
+    _: Simd,
+    _: usize,
+    _: usize,
+    _: (*const f32, [usize; 2]),
+    _: *const f32,
+    _: Begin<'_>,
+    _: *mut f32,
+    _: usize,
+) {
+    unreachable!("no kernels on this processor")
+}
+
+/// Columns of a matrix that [`add_transposed_product`] packs at once, at most this many numbers.
+const PACKED_BLOCK: usize = 256 << 10;
+
+/// `C[m, n] += Aᵀ · B` for tall matrices, `A` `[rows, m]` contiguous and `B` `[rows, n]` given in pieces:
+/// `fill(first, panel, values)` writes the columns of `panel` in the rows from `first` on, 16 numbers a row, zeros
+/// beyond `n`. Threads divide the rows of `C`, so the order of every sum is fixed.
+pub(crate) fn add_transposed_product(
+    simd: Simd,
+    [m, rows, n]: [usize; 3],
+    a: &[f32],
+    fill: impl Fn(usize, usize, &mut [[f32; PANEL]]) + Sync,
+    c: &mut [f32],
+) {
+    const ROWS: usize = 4 * STRIP;
+    let block = (PACKED_BLOCK / packed_len(1, n).max(1)).clamp(64, 1024);
+    let work = 2 * m * n * rows.min(block);
+    parallel::scratch(packed_len(block.min(rows), n), |packed| {
+        for first in (0..rows).step_by(block) {
+            let count = block.min(rows - first);
+            let packed = &mut packed[..packed_len(count, n)];
+            parallel::chunks(packed, PANEL * count, work / 8, |panel, values| {
+                fill(first, panel, values.as_chunks_mut().0);
+            });
+            let packed = &*packed;
+            parallel::chunks(c, ROWS * n, work, |i, c| {
+                let a = Strided { values: &a[first * m + i * ROWS..], row: 1, step: m };
+                multiply(simd, [c.len() / n, count, n], a, packed, Start::Previous, c, n);
+            });
+        }
+    });
+}
+
+/// The sum of the rows of `a`, `[rows, n]`: blocks of rows in parallel, then the blocks in order.
+pub(crate) fn column_sums(simd: Simd, a: &[f32], n: usize) -> Vec<f32> {
+    const ROWS: usize = 256;
+    let blocks = a.len().div_ceil((ROWS * n).max(1));
+    let mut partial = vec![0.0; blocks * n];
+    parallel::chunks(&mut partial, n, a.len(), |i, sums| {
+        let end = a.len().min((i + 1) * ROWS * n);
+        add_rows(simd, sums, &a[i * ROWS * n..end]);
+    });
+    let mut total = vec![0.0; n];
+    add_rows(simd, &mut total, &partial);
+    total
+}
+
+vectorised! {
+    /// Adds every row of `a` to `sums`.
+    fn add_rows(sums: &mut [f32], a: &[f32]) {
+        for row in a.chunks_exact(sums.len().max(1)) {
+            sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Work divided among threads so that the result never depends on how many there are: every element is computed by
+//! the same chain of operations, and sums are taken over chunks whose size depends on the shape alone.
+
+use std::cell::RefCell;
+
+use rayon::prelude::*;
+
+/// Fewer elementary operations than this are done at once: waking a thread costs microseconds.
+const SERIAL_WORK: usize = 60_000;
+
+/// Runs `f(index, chunk)` on consecutive chunks of `values`, in parallel if `work` elementary operations in total are
+/// worth it.
+pub(crate) fn chunks(values: &mut [f32], chunk: usize, work: usize, f: impl Fn(usize, &mut [f32]) + Sync) {
+    let chunk = chunk.max(1);
+    if work < SERIAL_WORK || values.len() <= chunk {
+        values.chunks_mut(chunk).enumerate().for_each(|(i, part)| f(i, part));
+    } else {
+        values.par_chunks_mut(chunk).enumerate().for_each(|(i, part)| f(i, part));
+    }
+}
+
+/// As [`chunks`], over two slices at once that are cut into equally many chunks.
+pub(crate) fn chunks_2(
+    (a, chunk_a): (&mut [f32], usize),
+    (b, chunk_b): (&mut [f32], usize),
+    work: usize,
+    f: impl Fn(usize, &mut [f32], &mut [f32]) + Sync,
+) {
+    let (chunk_a, chunk_b) = (chunk_a.max(1), chunk_b.max(1));
+    debug_assert_eq!(a.len().div_ceil(chunk_a), b.len().div_ceil(chunk_b));
+    if work < SERIAL_WORK || a.len() <= chunk_a {
+        a.chunks_mut(chunk_a).zip(b.chunks_mut(chunk_b)).enumerate().for_each(|(i, (a, b))| f(i, a, b));
+    } else {
+        a.par_chunks_mut(chunk_a).zip(b.par_chunks_mut(chunk_b)).enumerate().for_each(|(i, (a, b))| f(i, a, b));
+    }
+}
+
+/// Larger scratch than this is returned to the allocator after use.
+const KEPT_SCRATCH: usize = 4 << 20;
+
+thread_local! {
+    static SCRATCH: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Lends `f` a slice of `len` numbers of no particular value that belongs to this thread. May be nested.
+pub(crate) fn scratch<R>(len: usize, f: impl FnOnce(&mut [f32]) -> R) -> R {
+    let mut buffer = SCRATCH.with_borrow_mut(Vec::pop).unwrap_or_default();
+    if buffer.len() < len {
+        buffer.resize(len, 0.0);
+    }
+    let result = f(&mut buffer[..len]);
+    if buffer.len() <= KEPT_SCRATCH {
+        SCRATCH.with_borrow_mut(|kept| {
+            if kept.len() < 8 {
+                kept.push(buffer)
+            }
+        });
+    }
+    result
+}

@@ -1,0 +1,102 @@
+//! Kernels of layers against the plain expressions: values, all gradients, odd shapes, views, any number of threads.
+
+mod common;
+
+use burn::tensor::{Device, Tensor, TensorData};
+use common::{Way, compare, gradient, outcome, values};
+use genera_kernels::{Activation, activate, linear, plain};
+use proptest::prelude::*;
+
+fn any_activation() -> impl Strategy<Value = Activation> {
+    prop::sample::select(Activation::ALL.to_vec())
+}
+
+#[test]
+fn activations() {
+    for activation in Activation::ALL {
+        for shape in [[1, 1], [3, 17], [300, 129]] {
+            compare(&format!("{activation:?} {shape:?}"), |way, source| {
+                let x = source.leaf(shape);
+                let scaled = x.clone() * 4.0;
+                let y = match way {
+                    Way::Kernel => activate(scaled, activation),
+                    Way::Plain => plain::activate(scaled, activation),
+                };
+                outcome(source, y, |g| vec![gradient(&x, g)])
+            });
+        }
+    }
+}
+
+#[test]
+fn activations_are_finite_far_out() {
+    let far = vec![-3e38, -1e4, -104.0, -88.8, -20.0, 0.0, 20.0, 88.8, 104.0, 1e4, 1e18];
+    for activation in Activation::ALL {
+        let x = Tensor::<1>::from_data(TensorData::new(far.clone(), [far.len()]), &Device::flex().autodiff());
+        let x = x.require_grad();
+        let y = activate(x.clone(), activation);
+        assert!(values(&y).iter().all(|y| y.is_finite()), "{activation:?}: {y}");
+        let slopes = gradient(&x, &y.sum().backward());
+        assert!(slopes.iter().all(|y| y.is_finite()), "{activation:?}': {slopes:?}");
+        let nan = Tensor::<1>::from_floats([f32::NAN; 9], &Device::flex());
+        assert!(values(&activate(nan, activation)).iter().all(|y| y.is_nan()), "{activation:?} hides a NaN");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn linear_layers(
+        rows in 1_usize..140,
+        inputs in 1_usize..80,
+        outputs in 1_usize..80,
+        activation in any_activation(),
+        with_bias: bool,
+        transposed: bool,
+    ) {
+        compare(&format!("linear {rows}x{inputs}x{outputs} {activation:?}"), |way, source| {
+            let leaf = source.leaf(if transposed { [inputs, rows] } else { [rows, inputs] });
+            let x = if transposed { leaf.clone().transpose() } else { leaf.clone() };
+            let (weight, bias) = (source.leaf([outputs, inputs]), source.leaf([outputs]));
+            let run = if way == Way::Kernel { linear } else { plain::linear };
+            let scaled = weight.clone() * (inputs as f32).powf(-0.5);
+            let y = run(x, scaled, with_bias.then(|| bias.clone()), activation);
+            outcome(source, y, |g| {
+                let mut all = vec![gradient(&leaf, g), gradient(&weight, g)];
+                if with_bias {
+                    all.push(gradient(&bias, g));
+                }
+                all
+            })
+        });
+    }
+}
+
+#[test]
+fn large_linear_layer() {
+    compare("linear 2000x70x90", |way, source| {
+        let (x, weight, bias) = (source.leaf([4, 500, 70]), source.leaf([90, 70]), source.leaf([90]));
+        let run = if way == Way::Kernel { linear } else { plain::linear };
+        let y = run(x.clone(), weight.clone() * 0.1, Some(bias.clone()), Activation::Silu);
+        outcome(source, y, |g| vec![gradient(&x, g), gradient(&weight, g), gradient(&bias, g)])
+    });
+}
+
+#[test]
+fn constants_and_plain_devices() {
+    let mut source = common::Source::new(3);
+    let (x, weight) = (source.normal([5, 4]), source.normal([3, 4]));
+    let y = linear(x.clone(), weight.clone(), None, Activation::Tanh);
+    common::assert_near(
+        "no autodiff",
+        &values(&y),
+        &common::wide(&plain::linear(x.clone(), weight.clone(), None, Activation::Tanh)),
+        1e-6,
+    );
+    // A tracked input with a constant weight.
+    let tracked = Tensor::<2>::from_data(x.clone().into_data(), &Device::flex().autodiff()).require_grad();
+    let y = linear(tracked.clone(), weight.clone(), None, Activation::Identity);
+    let got = gradient(&tracked, &y.sum().backward());
+    common::assert_near("constant weight", &got, &common::wide(&weight.sum_dim(0).expand([5, 4])), 1e-6);
+}
