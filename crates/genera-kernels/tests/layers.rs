@@ -4,7 +4,7 @@ mod common;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use common::{Way, compare, gradient, outcome, values};
-use genera_kernels::{Activation, activate, linear, plain};
+use genera_kernels::{Activation, activate, group_norm, layer_norm, linear, plain};
 use proptest::prelude::*;
 
 fn any_activation() -> impl Strategy<Value = Activation> {
@@ -99,4 +99,52 @@ fn constants_and_plain_devices() {
     let y = linear(tracked.clone(), weight.clone(), None, Activation::Identity);
     let got = gradient(&tracked, &y.sum().backward());
     common::assert_near("constant weight", &got, &common::wide(&weight.sum_dim(0).expand([5, 4])), 1e-6);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn group_norms(
+        batch in 1_usize..5,
+        height in 1_usize..12,
+        width in 1_usize..12,
+        groups in 1_usize..5,
+        per_group in 1_usize..20,
+        activation in any_activation(),
+        from_nchw: bool,
+    ) {
+        // One number a group has variance zero, whose gradient is rounding noise.
+        prop_assume!(height * width * per_group > 3);
+        let channels = groups * per_group;
+        compare(&format!("group_norm {batch}x{height}x{width}x{channels} by {groups} {activation:?}"), |way, source| {
+            let shape = [batch, height, width, channels];
+            let leaf = source.leaf(if from_nchw { [batch, channels, height, width] } else { shape });
+            let x = if from_nchw { leaf.clone().permute([0, 2, 3, 1]) } else { leaf.clone() } + 0.5;
+            let (weight, bias) = (source.leaf([channels]), source.leaf([channels]));
+            let run = if way == Way::Kernel { group_norm } else { plain::group_norm };
+            let y = run(x, weight.clone(), bias.clone(), groups, 1e-5, activation);
+            outcome(source, y, |g| vec![gradient(&leaf, g), gradient(&weight, g), gradient(&bias, g)])
+        });
+    }
+
+    #[test]
+    fn layer_norms(rows in 1_usize..200, channels in 4_usize..70, activation in any_activation()) {
+        compare(&format!("layer_norm {rows}x{channels} {activation:?}"), |way, source| {
+            let (x, weight, bias) = (source.leaf([2, rows, channels]), source.leaf([channels]), source.leaf([channels]));
+            let run = if way == Way::Kernel { layer_norm } else { plain::layer_norm };
+            let y = run(x.clone(), weight.clone(), bias.clone(), 1e-5, activation);
+            outcome(source, y, |g| vec![gradient(&x, g), gradient(&weight, g), gradient(&bias, g)])
+        });
+    }
+}
+
+#[test]
+fn large_group_norm() {
+    compare("group_norm 16x28x28x64", |way, source| {
+        let (x, weight, bias) = (source.leaf([16, 28, 28, 64]), source.leaf([64]), source.leaf([64]));
+        let run = if way == Way::Kernel { group_norm } else { plain::group_norm };
+        let y = run(x.clone(), weight.clone(), bias.clone(), 8, 1e-5, Activation::Silu);
+        outcome(source, y, |g| vec![gradient(&x, g), gradient(&weight, g), gradient(&bias, g)])
+    });
 }

@@ -61,7 +61,7 @@ pub(crate) fn softplus(x: f32) -> f32 {
     let p = p.mul_add(q, 1.0 / 5.0);
     let p = p.mul_add(q, 1.0 / 3.0);
     let log = 2.0 * (p * q).mul_add(s, s);
-    log + if x > 0.0 { x } else { 0.0 * x }
+    log + if x > 0.0 { x } else { 0.0 }
 }
 
 /// The normal distribution function and density, `(Φ(x), φ(x))`: Abramowitz and Stegun, 7.1.26, absolute error below
