@@ -2,7 +2,7 @@
 //!
 //! | question | measure |
 //! |---|---|
-//! | how far apart are two sets of features? | [`frechet`], [`mmd2_unbiased`], [`kid`] |
+//! | how far apart are two sets of features? | [`frechet`], [`mmd2_unbiased`], [`kid`], [`wasserstein`], [`sliced_wasserstein`], [`Sinkhorn`] |
 //! | is that more than chance? | [`permutation_test`], [`bootstrap`] |
 //! | are samples real, and are they varied? | [`manifold`], [`classes`], [`inception_score`] |
 //! | are they copies? | [`memorisation`], [`nearest`] |
@@ -27,6 +27,9 @@ mod neighbours;
 mod pairs;
 mod permutation;
 mod points;
+mod sinkhorn;
+mod transport;
+mod wasserstein;
 
 pub use bootstrap::{Bootstrap, Mean, bootstrap};
 pub use classes::{Classes, InceptionScore, classes, inception_score};
@@ -41,3 +44,6 @@ pub use moments::Moments;
 pub use neighbours::{Neighbours, nearest, nearest_others};
 pub use permutation::{PermutationTest, permutation_test};
 pub use points::{Points, Real};
+pub use sinkhorn::{Sinkhorn, SinkhornCost};
+pub use transport::{TransportPlan, transport, transport_costs, wasserstein};
+pub use wasserstein::{sliced_wasserstein, wasserstein_1d};
