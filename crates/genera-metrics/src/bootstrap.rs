@@ -53,8 +53,7 @@ impl Bootstrap {
     /// The standard deviation of the replicates.
     pub fn standard_error(&self) -> f64 {
         let n = self.replicates.len() as f64;
-        let mean = self.replicates.iter().sum::<f64>() / n;
-        (self.replicates.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (n - 1.0)).sqrt()
+        mean_and_deviation(&self.replicates).1 * (n / (n - 1.0)).sqrt()
     }
 
     /// The percentile interval that holds the fraction `level` of the replicates.
@@ -93,6 +92,15 @@ pub fn bootstrap(
     let mut replicates = streams.into_par_iter().map(replicate).collect::<Result<Vec<f64>, _>>()?;
     replicates.sort_unstable_by(f64::total_cmp);
     Ok(Bootstrap { estimate, replicates })
+}
+
+/// The mean and the standard deviation (over n) of finite values, in units of the largest, whose squares may overflow.
+pub(crate) fn mean_and_deviation(values: &[f64]) -> (f64, f64) {
+    let n = values.len() as f64;
+    let scale = values.iter().fold(f64::MIN_POSITIVE, |largest, value| largest.max(value.abs()));
+    let mean = values.iter().map(|value| value / scale).sum::<f64>() / n;
+    let variance = values.iter().map(|value| (value / scale - mean).powi(2)).sum::<f64>() / n;
+    (mean * scale, variance.sqrt() * scale)
 }
 
 /// The `q`-quantile of non-empty `sorted` values, linear between neighbours.

@@ -10,6 +10,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::bootstrap::mean_and_deviation;
 use crate::error::require;
 use crate::{MetricError, Points};
 
@@ -92,9 +93,8 @@ pub fn inception_score(
         (divergences / (part.len() / d) as f64).max(0.0).exp()
     };
     let scores: Vec<f64> = (0..splits).map(score).collect();
-    let mean = scores.iter().sum::<f64>() / splits as f64;
-    let variance = scores.iter().map(|score| (score - mean).powi(2)).sum::<f64>() / splits as f64;
-    Ok(InceptionScore { mean, std: variance.sqrt(), splits, classifier: classifier.to_owned(), n })
+    let (mean, std) = mean_and_deviation(&scores);
+    Ok(InceptionScore { mean, std, splits, classifier: classifier.to_owned(), n })
 }
 
 /// The rows, checked and normalised.

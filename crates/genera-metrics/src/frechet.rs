@@ -70,7 +70,8 @@ pub fn frechet_of_moments(left: &Moments, right: &Moments, features: &str) -> Re
     if d != right.d() {
         return Err(MetricError::Dimensions { left: d, right: right.d() });
     }
-    let roots = [Root::of(left)?, Root::of(right)?];
+    let (left_root, right_root) = rayon::join(|| Root::of(left), || Root::of(right));
+    let roots = [left_root?, right_root?];
     let difference = left.mean()?.iter().zip(right.mean()?).map(|(a, b)| (a - b).powi(2));
     let mean_term: f64 = difference.sum();
     let overlap = roots[1].factor.transpose() * &roots[0].factor;

@@ -12,6 +12,19 @@
 //! wrong with an input is a [`MetricError`] that names the row. Random numbers come from an explicit
 //! [`genera_rng::Rng`]. Sums over threads are added in a fixed order, so on one machine the bits of a result do not
 //! depend on the number of threads.
+//!
+//! ```
+//! use genera_metrics::{Kernel, Points, frechet, permutation_test};
+//! use genera_rng::Rng;
+//!
+//! let mut rng = Rng::new(0);
+//! let (real, generated) = (rng.normal(200, 2), rng.normal(150, 2));
+//! let (real, generated) = (Points::new(&real, 200, 2)?, Points::new(&generated, 150, 2)?);
+//! assert!(frechet(&real, &generated, "raw")?.value < 0.1);
+//! let kernel = Kernel::median(&real, &generated)?;
+//! assert!(permutation_test(&real, &generated, &kernel, 199, &mut rng)?.p_value > 0.01);
+//! # Ok::<(), genera_metrics::MetricError>(())
+//! ```
 
 mod bootstrap;
 mod classes;

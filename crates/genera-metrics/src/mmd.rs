@@ -17,6 +17,7 @@ use genera_rng::Rng;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::bootstrap::mean_and_deviation;
 use crate::error::require;
 use crate::pairs::{LEFT, RIGHT, Rows, pieces};
 use crate::{Kernel, MetricError, Points};
@@ -138,9 +139,8 @@ pub fn kid(
         let (a, b) = (Points::new(&a, subset_size, x.d())?, Points::new(&b, subset_size, y.d())?);
         values.push(mmd2_unbiased(&a, &b, &Kernel::cubic())?);
     }
-    let mean = values.iter().sum::<f64>() / subsets as f64;
-    let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / subsets as f64;
-    Ok(Kid { mean, std: variance.sqrt(), subsets, subset_size, features: features.to_owned(), n: [x.n(), y.n()] })
+    let (mean, std) = mean_and_deviation(&values);
+    Ok(Kid { mean, std, subsets, subset_size, features: features.to_owned(), n: [x.n(), y.n()] })
 }
 
 #[cfg(test)]
