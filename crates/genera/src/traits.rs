@@ -62,6 +62,12 @@ pub trait Codec {
 pub trait Denoise {
     /// The expected clean rows given noisy ones, row `i` at `levels[i]`: `[B, F] -> [B, F]`.
     fn denoise(&self, x: Rows, levels: &[Level]) -> Rows;
+
+    /// The same, and where the variances of the reverse steps are learned, their place between the small fixed variance
+    /// (0) and the large one (1) on the logarithmic scale: `[B, F]`.
+    fn denoise_with_variance(&self, x: Rows, levels: &[Level]) -> (Rows, Option<Rows>) {
+        (self.denoise(x, levels), None)
+    }
 }
 
 /// A fixed map into a space where distances mean something.

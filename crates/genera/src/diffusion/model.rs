@@ -1,0 +1,317 @@
+//! A diffusion model: a network, and what its output means at each level of noise.
+//!
+//! ```text
+//! loss = E w(t) mean_f |F(c_in x_t, c_noise) − F*|²,   x_t = α x₀ + σ ε
+//! ```
+//!
+//! Ho et al., 2006.11239; with learned variances the hybrid loss of improved DDPM (2102.09672),
+//! `L_simple + 0.001 L_vlb`, in which the bound moves the variances only. `L_vlb` is in nats a dimension here; the
+//! authors' code counts bits, which makes its factor 1.44 times as large.
+
+use burn::module::Module;
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use genera_rng::Rng;
+use serde::{Deserialize, Serialize};
+
+use super::sampler::{noise, start};
+use super::{
+    Coefficients, DiffusionError, Level, Levels, Sampler, Schedule, Target, Transition, Variance, VariationalBound,
+    Weighting, decoder, within,
+};
+use crate::nn::Conditioned;
+use crate::traits::{Batch, Denoise, Loss, LowerBound, Model, Net, Rows, Sample, View};
+
+/// The factor of the bound in the hybrid loss.
+const BOUND: f64 = 0.001;
+
+/// The network sees at most this many values at once, which bounds the memory of sampling.
+const VALUES_AT_ONCE: usize = 1 << 16;
+
+/// Which times are trained.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Times {
+    /// The levels of the chain, all equally often.
+    #[default]
+    Discrete,
+    /// Every time between the ends of the chain, uniformly.
+    Continuous,
+}
+
+/// Everything about a diffusion but its network.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DiffusionConfig {
+    /// The width `F` of a row.
+    pub features: usize,
+    /// How noise grows with time.
+    pub schedule: Schedule,
+    /// What the network predicts.
+    #[serde(default)]
+    pub target: Target,
+    /// How much each level weighs.
+    #[serde(default)]
+    pub weighting: Weighting,
+    /// The variance of the reverse steps. If it is learned, the network gives `2F` columns.
+    #[serde(default)]
+    pub variance: Variance,
+    /// Which times are trained.
+    #[serde(default)]
+    pub times: Times,
+    /// How many levels the data has, evenly on `[−1, 1]` (17 for digits, 256 for bytes); none if it is continuous.
+    #[serde(default)]
+    pub data_levels: Option<usize>,
+    /// How to draw samples.
+    #[serde(default)]
+    pub sampler: Sampler,
+}
+
+impl DiffusionConfig {
+    /// A model with the parameters of `net`.
+    ///
+    /// # Errors
+    /// Settings that make no sense, by themselves or together.
+    pub fn init<N: Module>(&self, net: N) -> Result<Diffusion<N>, DiffusionError> {
+        let levels = self.schedule.levels()?;
+        within(self.features > 0, "features", self.features as f64, "the width of a row, at least 1")?;
+        self.target.validate(&self.schedule)?;
+        self.weighting.validate()?;
+        if let Some(data_levels) = self.data_levels {
+            within(data_levels >= 2, "data_levels", data_levels as f64, "at least 2")?;
+        }
+        if self.sampler.variance == Variance::Learned && self.variance != Variance::Learned {
+            return Err(DiffusionError::Combination("the sampler takes learned variances, but the model learns none"));
+        }
+        let needs_levels = self.variance == Variance::Learned || self.weighting == Weighting::Variational;
+        if needs_levels && self.times == Times::Continuous {
+            return Err(DiffusionError::Combination(
+                "learned variances and the variational weighting speak of the steps of a chain; train discrete times",
+            ));
+        }
+        let chain = self.sampler.chain(&levels)?;
+        Ok(Diffusion { net, config: self.clone(), levels, chain })
+    }
+}
+
+/// A network that removes noise.
+#[derive(Module, Debug)]
+pub struct Diffusion<N: Module> {
+    /// The network: `[B, F] -> [B, F]`, or `[B, 2F]` with learned variances.
+    pub net: N,
+    #[module(skip)]
+    config: DiffusionConfig,
+    #[module(skip)]
+    levels: Levels,
+    #[module(skip)]
+    chain: Vec<Level>,
+}
+
+impl<N: Module + Net<Conditioned, Rows>> Diffusion<N> {
+    /// The settings.
+    pub fn config(&self) -> &DiffusionConfig {
+        &self.config
+    }
+
+    /// The levels of noise.
+    pub fn levels(&self) -> &Levels {
+        &self.levels
+    }
+
+    /// The same model for given classes: row `i` of what is denoised or sampled has class `labels[i mod len]`.
+    pub fn given(&self, labels: Vec<usize>) -> Given<'_, N> {
+        Given { model: self, labels }
+    }
+
+    /// The bound of the whole chain.
+    pub fn bound(&self) -> VariationalBound {
+        VariationalBound {
+            chain: self.levels.chain(),
+            variance: self.config.variance,
+            clip: self.config.sampler.clip,
+            data_levels: self.config.data_levels,
+        }
+    }
+
+    /// The network's output `F` and, if it learns variances, their place between the small (0) and the large (1).
+    fn predict(&self, x_t: Rows, coefficients: &[Coefficients], labels: Option<&[usize]>) -> (Rows, Option<Rows>) {
+        let device = x_t.device();
+        let column = |of: fn(&Coefficients) -> f64| column(coefficients.iter().map(of), &device);
+        let labels = labels.map(|labels| {
+            let labels: Vec<i32> = labels.iter().map(|label| *label as i32).collect();
+            Tensor::<1, Int>::from_data(TensorData::from(labels.as_slice()), &device)
+        });
+        let scaled = if coefficients.iter().all(|c| c.c_in == 1.0) { x_t } else { x_t * column(|c| c.c_in) };
+        let output =
+            self.net.forward(Conditioned { x: scaled, time: column(|c| c.c_noise).squeeze_dim(1), labels });
+        match self.config.variance {
+            Variance::Learned => {
+                let features = self.config.features;
+                let (f, v) = (output.clone().narrow(1, 0, features), output.narrow(1, features, features));
+                (f, Some((v + 1.0) * 0.5))
+            }
+            Variance::FixedSmall | Variance::FixedLarge => (output, None),
+        }
+    }
+
+    /// [`Denoise::denoise_with_variance`] for given classes, in pieces that fit in memory.
+    fn denoise_given(&self, x: Rows, levels: &[Level], labels: &[usize]) -> (Rows, Option<Rows>) {
+        let [rows, width] = x.dims();
+        let device = x.device();
+        let at_once = (VALUES_AT_ONCE / width.max(1)).max(1);
+        let (mut means, mut fractions) = (Vec::new(), Vec::new());
+        for first in (0..rows).step_by(at_once) {
+            let piece = first..(first + at_once).min(rows);
+            let coefficients: Vec<Coefficients> =
+                levels[piece.clone()].iter().map(|level| self.config.target.coefficients(*level)).collect();
+            let classes: Option<Vec<usize>> =
+                (!labels.is_empty()).then(|| piece.clone().map(|row| labels[row % labels.len()]).collect());
+            let x_t = x.clone().slice([piece]);
+            let (f, fraction) = self.predict(x_t.clone(), &coefficients, classes.as_deref());
+            let column = |of: fn(&Coefficients) -> f64| column(coefficients.iter().map(of), &device);
+            means.push(x_t * column(|c| c.c_skip) + f * column(|c| c.c_out));
+            fractions.extend(fraction);
+        }
+        let joined = |mut pieces: Vec<Rows>| match pieces.len() {
+            0 => None,
+            1 => pieces.pop(),
+            _ => Some(Tensor::cat(pieces, 0)),
+        };
+        (joined(means).unwrap_or(x), joined(fractions))
+    }
+
+    fn sample_given(&self, n: usize, labels: &[usize], rng: &mut Rng) -> Rows {
+        let device = self.net.devices().into_iter().next().unwrap_or_default().inner();
+        let width = self.config.features;
+        let noise = noise([n, width], rng, &device);
+        let given = Given { model: self, labels: labels.to_vec() };
+        self.config.sampler.run(&given, &self.chain, start(&self.chain, noise), rng, &mut |_| ())
+    }
+
+    /// `L_t` of each row in nats a dimension as a function of the variance alone: `[B]`.
+    fn variance_loss(&self, x: Rows, x0: Rows, fraction: Rows, indices: &[usize]) -> Tensor<1> {
+        let device = x.device();
+        let steps: Vec<Transition> = (indices.iter())
+            .map(|&t| {
+                let (from, to) = (self.levels.training(t), self.levels.level(self.levels.training(t).time - 1.0));
+                let mut step = Transition::between(from, to);
+                if t == 0 {
+                    step.small = decoder::variance(from, self.levels.training(1));
+                }
+                step
+            })
+            .collect();
+        let column = |of: fn(&Transition) -> f64| column(steps.iter().map(of), &device);
+        let (small, large) = (column(|s| s.small.ln()), column(|s| s.large.ln()));
+        let log_variance = fraction * (large - small.clone()) + small.clone();
+        let shift = (x.clone() - x0.clone()) * column(|s| s.pull);
+        let excess = (small.clone() - log_variance.clone()).exp() - 1.0;
+        let distance = shift.square() * log_variance.clone().neg().exp();
+        let divergence = (log_variance.clone() - small + excess + distance) * 0.5;
+        let decoded = decoder::log_probability_of(x, x0, (log_variance * 0.5).exp(), self.config.data_levels).neg();
+        let last: Rows = Tensor::from_data(
+            TensorData::new(indices.iter().map(|t| f32::from(*t == 0)).collect::<Vec<f32>>(), [indices.len(), 1]),
+            &device,
+        );
+        let rest = last.clone().neg() + 1.0;
+        (divergence * rest + decoded * last).mean_dim(1).squeeze_dim(1)
+    }
+}
+
+impl<N: Module + Net<Conditioned, Rows>> Model for Diffusion<N> {
+    fn loss(&self, batch: Batch, rng: &mut Rng) -> Loss {
+        let ([rows, width], device) = (batch.x.dims(), batch.x.device());
+        let indices = match self.config.times {
+            Times::Discrete => rng.below(rows, self.levels.steps()),
+            Times::Continuous => Vec::new(),
+        };
+        let levels: Vec<Level> = match self.config.times {
+            Times::Discrete => indices.iter().map(|&t| self.levels.training(t)).collect(),
+            Times::Continuous => {
+                rng.streams(rows).map(|mut stream| self.levels.at_fraction(stream.uniform())).collect()
+            }
+        };
+        let eps = noise([rows, width], rng, &device);
+        let coefficients: Vec<Coefficients> = levels.iter().map(|l| self.config.target.coefficients(*l)).collect();
+        let of_level = |of: fn(&Level) -> f64| column(levels.iter().map(of), &device);
+        let of_target = |of: fn(&Coefficients) -> f64| column(coefficients.iter().map(of), &device);
+
+        let x = batch.x;
+        let x_t = x.clone() * of_level(|l| l.alpha) + eps.clone() * of_level(|l| l.sigma);
+        let (f, fraction) = self.predict(x_t.clone(), &coefficients, batch.labels.as_deref());
+        let target = x.clone() * of_target(|c| c.of_data) + eps * of_target(|c| c.of_noise);
+        let error = (f.clone() - target).square().mean_dim(1); // [B, 1]
+        let DiffusionConfig { weighting, target, .. } = &self.config;
+        let weights = column(levels.iter().map(|l| weighting.weight(target, &self.levels, *l)), &device);
+        let simple = (error * weights).mean();
+        match fraction {
+            None => Loss { value: simple, parts: Vec::new() },
+            Some(fraction) => {
+                let x0 = x_t * of_target(|c| c.c_skip) + f.detach() * of_target(|c| c.c_out);
+                let bound = self.variance_loss(x, x0, fraction, &indices).mean() * self.levels.steps() as f64;
+                let parts = vec![("simple", scalar(&simple)), ("bound", scalar(&bound))];
+                Loss { value: simple + bound * BOUND, parts }
+            }
+        }
+    }
+
+    fn view(&self) -> View<'_> {
+        View { sample: Some(self), lower_bound: Some(self), denoise: Some(self), ..View::default() }
+    }
+}
+
+impl<N: Module + Net<Conditioned, Rows>> Denoise for Diffusion<N> {
+    fn denoise(&self, x: Rows, levels: &[Level]) -> Rows {
+        self.denoise_given(x, levels, &[]).0
+    }
+
+    fn denoise_with_variance(&self, x: Rows, levels: &[Level]) -> (Rows, Option<Rows>) {
+        self.denoise_given(x, levels, &[])
+    }
+}
+
+impl<N: Module + Net<Conditioned, Rows>> Sample for Diffusion<N> {
+    fn sample(&self, n: usize, rng: &mut Rng) -> Rows {
+        self.sample_given(n, &[], rng)
+    }
+}
+
+impl<N: Module + Net<Conditioned, Rows>> LowerBound for Diffusion<N> {
+    fn lower_bound(&self, x: Rows, rng: &mut Rng) -> Vec<f64> {
+        let terms = self.bound().terms(self, &x, rng);
+        (0..x.dims()[0]).map(|row| -terms.iter().map(|term| term[row]).sum::<f64>()).collect()
+    }
+}
+
+/// A diffusion for given classes: partial application.
+#[derive(Clone, Debug)]
+pub struct Given<'a, N: Module> {
+    model: &'a Diffusion<N>,
+    labels: Vec<usize>,
+}
+
+impl<N: Module + Net<Conditioned, Rows>> Denoise for Given<'_, N> {
+    fn denoise(&self, x: Rows, levels: &[Level]) -> Rows {
+        self.denoise_with_variance(x, levels).0
+    }
+
+    fn denoise_with_variance(&self, x: Rows, levels: &[Level]) -> (Rows, Option<Rows>) {
+        self.model.denoise_given(x, levels, &self.labels)
+    }
+}
+
+impl<N: Module + Net<Conditioned, Rows>> Sample for Given<'_, N> {
+    fn sample(&self, n: usize, rng: &mut Rng) -> Rows {
+        self.model.sample_given(n, &self.labels, rng)
+    }
+}
+
+/// Numbers, one a row, as a column that multiplies rows: `[B, 1]`.
+fn column(values: impl Iterator<Item = f64>, device: &Device) -> Rows {
+    let values: Vec<f32> = values.map(|v| v as f32).collect();
+    let rows = values.len();
+    Tensor::from_data(TensorData::new(values, [rows, 1]), device)
+}
+
+fn scalar(x: &Tensor<1>) -> f64 {
+    x.clone().into_scalar::<f32>().into()
+}

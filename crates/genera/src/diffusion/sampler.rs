@@ -1,0 +1,264 @@
+//! Solvers: functions of a list of levels, over anything that denoises.
+//!
+//! One step from `(α, σ)` down to `(α', σ')`, with `x̂₀` the prediction at the upper level:
+//!
+//! ```text
+//! ancestral     x' = keep x + pull x̂₀ + √variance ε, no noise in the last step      Ho et al., 2006.11239
+//! ddim          x' = α' x̂₀ + √(σ'² − s²) ε̂ + s ε, s = η √β̃                         Song et al., 2010.02502
+//! euler         x' = (σ'/σ) x + (α' − α σ'/σ) x̂₀
+//! heun          the mean of the slopes at both ends                                Karras et al., 2206.00364
+//! dpm-solver++  x' = (σ'/σ) x + (α' − α σ'/σ) D, D = (1 + c) x̂₀ − c x̂₀(before)    Lu et al., 2211.01095
+//!               c = h / (2 h₀), h and h₀ this and the last step in log(α/σ); the last step is of first order
+//! ```
+//!
+//! Euler's step is DDIM's with η = 0, whatever the schedule, and DDIM with η = 1 is the ancestral step, which is also
+//! the ancestral Euler step of k-diffusion. They differ in what clipping does: `ddim` keeps the direction `ε̂` of the
+//! unclipped prediction (as diffusers does by default), the others follow the clipped one.
+//!
+//! Heun's rule depends on the coordinates. As in k-diffusion it is applied to `x/α` as a function of `σ/α`; where the
+//! chain starts without signal (`α = 0`: flows), to `x/(α+σ)` as a function of `σ/(α+σ)`, which for a flow is time.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use genera_rng::Rng;
+use serde::{Deserialize, Serialize};
+
+use super::grid::Habit;
+use super::{Clip, DiffusionError, Finish, Level, Levels, Spacing, Transition, Variance, within};
+use crate::traits::{Denoise, Rows};
+
+/// How to step from one level to the next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Solver {
+    /// The reverse chain itself.
+    #[default]
+    Ancestral,
+    /// Non-Markov chains with the same marginals.
+    Ddim,
+    /// Euler's rule for the probability-flow equation.
+    Euler,
+    /// Heun's rule, two evaluations a step.
+    Heun,
+    /// The second-order multistep solver of DPM-Solver++ (2M).
+    #[serde(rename = "dpm-solver++")]
+    DpmSolver,
+}
+
+/// Everything between noise and samples but the denoiser.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sampler {
+    /// The rule of each step.
+    pub solver: Solver,
+    /// The number of steps.
+    pub steps: usize,
+    /// The fraction of the ancestral standard deviation that `ddim` adds at each step, from 0 to 1.
+    pub eta: f64,
+    /// How the steps are spread over the chain.
+    pub spacing: Spacing,
+    /// How many levels the `leading` spacing starts above the lowest.
+    pub offset: usize,
+    /// Where the chain ends.
+    pub finish: Finish,
+    /// What happens to predictions.
+    pub clip: Clip,
+    /// The variance of the `ancestral` step. Where it should be learned and the denoiser has not, it is the small one.
+    pub variance: Variance,
+}
+
+impl Default for Sampler {
+    fn default() -> Self {
+        Self {
+            solver: Solver::default(),
+            steps: 100,
+            eta: 0.0,
+            spacing: Spacing::default(),
+            offset: 0,
+            finish: Finish::default(),
+            clip: Clip::default(),
+            variance: Variance::default(),
+        }
+    }
+}
+
+/// One finished step of a trajectory.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment<'a> {
+    /// How many steps came before.
+    pub step: usize,
+    /// The level that was left.
+    pub from: Level,
+    /// The level that was reached.
+    pub to: Level,
+    /// The rows at `to`: `[B, F]`.
+    pub x: &'a Rows,
+    /// The prediction of clean data made at `from`: `[B, F]`.
+    pub x0: &'a Rows,
+}
+
+impl Sampler {
+    /// The levels to visit, noisiest first, ending where the chain ends: `steps + 1` levels.
+    ///
+    /// # Errors
+    /// No steps, more steps than levels, `eta` out of range or without a solver that reads it, a clip that clips
+    /// everything.
+    pub fn chain(&self, levels: &Levels) -> Result<Vec<Level>, DiffusionError> {
+        within((0.0..=1.0).contains(&self.eta), "eta", self.eta, "from 0 to 1")?;
+        if self.eta > 0.0 && self.solver != Solver::Ddim {
+            return Err(DiffusionError::Combination("only the ddim solver reads eta; set eta = 0 or solver = \"ddim\""));
+        }
+        self.clip.validate()?;
+        let habit = Habit {
+            below: usize::from(self.solver == Solver::DpmSolver && self.spacing != Spacing::Trailing),
+            rounds: !matches!(self.solver, Solver::Euler | Solver::Heun),
+        };
+        self.spacing.chain(levels, self.steps, self.offset, self.finish, habit)
+    }
+
+    /// Draws samples from given standard normal noise, on its device: `[B, F] -> [B, F]`. Further noise comes from `rng`.
+    ///
+    /// # Errors
+    /// Those of [`Sampler::chain`].
+    pub fn sample_from(
+        &self,
+        denoise: &dyn Denoise,
+        levels: &Levels,
+        noise: Rows,
+        rng: &mut Rng,
+    ) -> Result<Rows, DiffusionError> {
+        let chain = self.chain(levels)?;
+        Ok(self.run(denoise, &chain, start(&chain, noise), rng, &mut |_| ()))
+    }
+
+    /// Draws `n` rows, `[n, features]`, on `device`; row `i` does not depend on `n`.
+    ///
+    /// # Errors
+    /// Those of [`Sampler::chain`].
+    pub fn sample(
+        &self,
+        denoise: &dyn Denoise,
+        levels: &Levels,
+        shape: [usize; 2],
+        rng: &mut Rng,
+        device: &Device,
+    ) -> Result<Rows, DiffusionError> {
+        self.sample_from(denoise, levels, noise(shape, rng, device), rng)
+    }
+
+    /// Walks from `x` at the first level of `chain` to the last: `[B, F] -> [B, F]`. `observe` sees every step. Row `i`
+    /// of the noise of each step is that of sample `i` in `rng`.
+    pub fn run(
+        &self,
+        denoise: &dyn Denoise,
+        chain: &[Level],
+        mut x: Rows,
+        rng: &mut Rng,
+        observe: &mut dyn FnMut(Moment<'_>),
+    ) -> Rows {
+        let rows = x.dims()[0];
+        let mut before: Option<(Level, Rows)> = None;
+        for (step, pair) in chain.windows(2).enumerate() {
+            let (from, to) = (pair[0], pair[1]);
+            let last = step + 2 == chain.len();
+            let (raw, fraction) = denoise.denoise_with_variance(x.clone(), &vec![from; rows]);
+            let x0 = self.clip.apply(raw.clone());
+            let next = match self.solver {
+                Solver::Ancestral => {
+                    let step = Transition::between(from, to);
+                    let mean = x.clone() * step.keep + x0.clone() * step.pull;
+                    if last { mean } else { mean + self.deviation(step, fraction, &x) * noise(x.dims(), rng, &x.device()) }
+                }
+                Solver::Ddim => {
+                    let deviation = self.eta * Transition::between(from, to).small.sqrt();
+                    // (x − α x̂₀) / σ is the predicted noise.
+                    let direction = (to.sigma * to.sigma - deviation * deviation).max(0.0).sqrt() / from.sigma;
+                    let mean = x0.clone() * to.alpha + x.clone() * direction - raw * (from.alpha * direction);
+                    if deviation > 0.0 { mean + noise(x.dims(), rng, &x.device()) * deviation } else { mean }
+                }
+                Solver::Euler => euler(&x, &x0, from, to),
+                Solver::Heun if to.sigma == 0.0 => euler(&x, &x0, from, to),
+                Solver::Heun => {
+                    let ahead = euler(&x, &x0, from, to);
+                    let x0_ahead = self.clip.apply(denoise.denoise(ahead.clone(), &vec![to; rows]));
+                    heun(&x, ahead, x0_ahead, Frame::of(chain), from, to)
+                }
+                Solver::DpmSolver => {
+                    let first_order = last && (to.sigma == 0.0 || chain.len() <= 15);
+                    match &before {
+                        Some((above, x0_before)) if !first_order => {
+                            let c = log_step(from, to) / (2.0 * log_step(*above, from));
+                            euler(&x, &(x0.clone() * (1.0 + c) - x0_before.clone() * c), from, to)
+                        }
+                        _ => euler(&x, &x0, from, to),
+                    }
+                }
+            };
+            observe(Moment { step, from, to, x: &next, x0: &x0 });
+            before = Some((from, x0));
+            x = next;
+        }
+        x
+    }
+
+    /// The standard deviation of an ancestral step, `[B, F]`.
+    fn deviation(&self, step: Transition, fraction: Option<Rows>, like: &Rows) -> Rows {
+        let fixed = |variance: f64| Tensor::full_like(like, variance.sqrt());
+        match (self.variance, fraction) {
+            (Variance::FixedLarge, _) => fixed(step.large),
+            (Variance::Learned, Some(fraction)) => {
+                let (small, large) = (step.small.ln() / 2.0, step.large.ln() / 2.0);
+                (fraction * (large - small) + small).exp()
+            }
+            _ => fixed(step.small),
+        }
+    }
+}
+
+/// The rows from which a chain starts, given standard normal noise.
+pub(super) fn start(chain: &[Level], noise: Rows) -> Rows {
+    noise * chain.first().map_or(1.0, Level::scale)
+}
+
+/// Standard normal noise, one draw of `rng`.
+pub(super) fn noise(shape: [usize; 2], rng: &mut Rng, device: &Device) -> Rows {
+    Tensor::from_data(TensorData::new(rng.normal(shape[0], shape[1]), shape), device)
+}
+
+fn euler(x: &Rows, x0: &Rows, from: Level, to: Level) -> Rows {
+    let left = to.sigma / from.sigma;
+    x.clone() * left + x0.clone() * (to.alpha - from.alpha * left)
+}
+
+/// The growth of `log(α/σ)`.
+fn log_step(from: Level, to: Level) -> f64 {
+    (to.alpha / to.sigma).ln() - (from.alpha / from.sigma).ln()
+}
+
+/// The coordinates in which Heun's rule is applied: `x / scale` as a function of `σ / scale`.
+#[derive(Clone, Copy)]
+enum Frame {
+    /// `scale = α`.
+    Data,
+    /// `scale = α + σ`.
+    Line,
+}
+
+impl Frame {
+    fn of(chain: &[Level]) -> Self {
+        if chain.iter().any(|level| level.alpha == 0.0) { Self::Line } else { Self::Data }
+    }
+
+    fn scale(self, level: Level) -> f64 {
+        match self {
+            Self::Data => level.alpha,
+            Self::Line => level.alpha + level.sigma,
+        }
+    }
+}
+
+/// With `z = x / scale` and `u = σ / scale` the slope is `(z − x̂₀) / u`; `ahead` is Euler's step from `x`.
+fn heun(x: &Rows, ahead: Rows, x0_ahead: Rows, frame: Frame, from: Level, to: Level) -> Rows {
+    let (here, there) = (frame.scale(from), frame.scale(to));
+    let grown = 1.0 - (from.sigma / here) / (to.sigma / there);
+    x.clone() * (0.5 * there / here) + ahead * (0.5 + 0.5 * grown) - x0_ahead * (0.5 * there * grown)
+}
