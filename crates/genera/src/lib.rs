@@ -8,8 +8,8 @@ pub mod diffusion;
 pub mod features;
 pub mod interop;
 pub mod nn;
-pub mod traits;
 pub mod train;
+pub mod traits;
 pub mod weights;
 
 pub use burn;

@@ -85,9 +85,8 @@ mod tests {
     #[test]
     fn bins_sum_to_one_and_tails_are_finite() {
         for (mean, deviation) in [(0.1, 0.3), (-2.0, 0.05), (0.99, 0.01), (0.0, 40.0)] {
-            let total: f64 = (0..17)
-                .map(|k| log_probability(f64::from(k) / 8.0 - 1.0, mean, deviation, Some(17)).exp())
-                .sum();
+            let total: f64 =
+                (0..17).map(|k| log_probability(f64::from(k) / 8.0 - 1.0, mean, deviation, Some(17)).exp()).sum();
             assert!((total - 1.0).abs() < 1e-12, "{mean} {deviation}: {total}");
         }
         let far = log_probability(0.5, -1.0, 0.001, Some(256));

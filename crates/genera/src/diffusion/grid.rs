@@ -42,6 +42,9 @@ pub enum Finish {
     Lowest,
 }
 
+/// The longest sampling chain.
+const MOST: usize = 10_000_000;
+
 /// How a solver wants its grid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Habit {
@@ -67,12 +70,12 @@ impl Spacing {
             return error("at least one is needed");
         }
         let discrete = !levels.schedule().is_continuous();
-        if steps > length && (discrete || self == Self::Leading) {
-            return error("take at most one a level of the chain");
+        if steps > MOST || steps > length && (discrete || self == Self::Leading) {
+            return error("take at most one a level of the chain, and never more than 10000000");
         }
         let points = steps + habit.below;
         let from_clean = |i: usize| match self {
-            Self::Leading => (1 + offset + (length / points) * i) as f64,
+            Self::Leading => 1.0 + offset as f64 + ((length / points) * i) as f64,
             // One point alone is the noisiest level, so that a single step starts from noise.
             Self::Linspace if points == 1 => length as f64,
             Self::Linspace => {

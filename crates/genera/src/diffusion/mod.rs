@@ -64,7 +64,9 @@ pub enum DiffusionError {
     #[error("the schedule has {0} steps; a chain needs at least 2 and at most 10000000")]
     Steps(usize),
     /// A beta that is no probability-like number.
-    #[error("beta at step {step} is {beta}; every beta must lie strictly between 0 and 1: mend the betas or take more steps")]
+    #[error(
+        "beta at step {step} is {beta}; every beta must lie strictly between 0 and 1: mend the betas or take more steps"
+    )]
     Beta {
         /// The step.
         step: usize,

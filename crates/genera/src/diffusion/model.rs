@@ -24,8 +24,8 @@ use crate::traits::{Batch, Denoise, Loss, LowerBound, Model, Net, Rows, Sample, 
 /// The factor of the bound in the hybrid loss.
 const BOUND: f64 = 0.001;
 
-/// The network sees at most this many values at once, which bounds the memory of sampling.
-const VALUES_AT_ONCE: usize = 1 << 16;
+/// How many values a network sees at once when it denoises, about.
+const VALUES_AT_ONCE: usize = 1 << 12;
 
 /// Which times are trained.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -141,8 +141,7 @@ impl<N: Module + Net<Conditioned, Rows>> Diffusion<N> {
             Tensor::<1, Int>::from_data(TensorData::from(labels.as_slice()), &device)
         });
         let scaled = if coefficients.iter().all(|c| c.c_in == 1.0) { x_t } else { x_t * column(|c| c.c_in) };
-        let output =
-            self.net.forward(Conditioned { x: scaled, time: column(|c| c.c_noise).squeeze_dim(1), labels });
+        let output = self.net.forward(Conditioned { x: scaled, time: column(|c| c.c_noise).squeeze_dim(1), labels });
         match self.config.variance {
             Variance::Learned => {
                 let features = self.config.features;
@@ -153,29 +152,32 @@ impl<N: Module + Net<Conditioned, Rows>> Diffusion<N> {
         }
     }
 
-    /// [`Denoise::denoise_with_variance`] for given classes, in pieces that fit in memory.
+    /// [`Denoise::denoise_with_variance`] for given classes.
+    ///
+    /// The network always sees pieces of one size, the last one filled up: that bounds memory, and matrix products
+    /// round differently for different numbers of rows, so that a row would otherwise depend on its company.
     fn denoise_given(&self, x: Rows, levels: &[Level], labels: &[usize]) -> (Rows, Option<Rows>) {
         let [rows, width] = x.dims();
         let device = x.device();
-        let at_once = (VALUES_AT_ONCE / width.max(1)).max(1);
+        let size = (VALUES_AT_ONCE / width.max(1)).clamp(16, 1024);
         let (mut means, mut fractions) = (Vec::new(), Vec::new());
-        for first in (0..rows).step_by(at_once) {
-            let piece = first..(first + at_once).min(rows);
+        for first in (0..rows).step_by(size) {
+            let filled = (first..first + size).map(|row| row.min(rows - 1));
             let coefficients: Vec<Coefficients> =
-                levels[piece.clone()].iter().map(|level| self.config.target.coefficients(*level)).collect();
+                filled.clone().map(|row| self.config.target.coefficients(levels[row])).collect();
             let classes: Option<Vec<usize>> =
-                (!labels.is_empty()).then(|| piece.clone().map(|row| labels[row % labels.len()]).collect());
-            let x_t = x.clone().slice([piece]);
+                (!labels.is_empty()).then(|| filled.map(|row| labels[row % labels.len()]).collect());
+            let here = size.min(rows - first);
+            let mut x_t = x.clone().slice([first..first + here]);
+            if here < size {
+                x_t = Tensor::cat(vec![x_t, Tensor::zeros([size - here, width], &device)], 0);
+            }
             let (f, fraction) = self.predict(x_t.clone(), &coefficients, classes.as_deref());
             let column = |of: fn(&Coefficients) -> f64| column(coefficients.iter().map(of), &device);
-            means.push(x_t * column(|c| c.c_skip) + f * column(|c| c.c_out));
-            fractions.extend(fraction);
+            means.push((x_t * column(|c| c.c_skip) + f * column(|c| c.c_out)).slice([0..here]));
+            fractions.extend(fraction.map(|fraction| fraction.slice([0..here])));
         }
-        let joined = |mut pieces: Vec<Rows>| match pieces.len() {
-            0 => None,
-            1 => pieces.pop(),
-            _ => Some(Tensor::cat(pieces, 0)),
-        };
+        let joined = |pieces: Vec<Rows>| (!pieces.is_empty()).then(|| Tensor::cat(pieces, 0));
         (joined(means).unwrap_or(x), joined(fractions))
     }
 

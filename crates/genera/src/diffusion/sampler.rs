@@ -105,7 +105,9 @@ impl Sampler {
     pub fn chain(&self, levels: &Levels) -> Result<Vec<Level>, DiffusionError> {
         within((0.0..=1.0).contains(&self.eta), "eta", self.eta, "from 0 to 1")?;
         if self.eta > 0.0 && self.solver != Solver::Ddim {
-            return Err(DiffusionError::Combination("only the ddim solver reads eta; set eta = 0 or solver = \"ddim\""));
+            return Err(DiffusionError::Combination(
+                "only the ddim solver reads eta; set eta = 0 or solver = \"ddim\"",
+            ));
         }
         self.clip.validate()?;
         let habit = Habit {
@@ -166,7 +168,11 @@ impl Sampler {
                 Solver::Ancestral => {
                     let step = Transition::between(from, to);
                     let mean = x.clone() * step.keep + x0.clone() * step.pull;
-                    if last { mean } else { mean + self.deviation(step, fraction, &x) * noise(x.dims(), rng, &x.device()) }
+                    if last {
+                        mean
+                    } else {
+                        mean + self.deviation(step, fraction, &x) * noise(x.dims(), rng, &x.device())
+                    }
                 }
                 Solver::Ddim => {
                     let deviation = self.eta * Transition::between(from, to).small.sqrt();

@@ -178,7 +178,12 @@ impl Schedule {
                     let (alpha, sigma) = (f64::sqrt(alpha_bar), f64::sqrt(1.0 - alpha_bar));
                     levels.table.push(Level { time: step as f64, alpha, sigma });
                 }
-                within(alpha_bar > 1e-300, "the signal left at the last step", alpha_bar, "above 1e-300: lower the betas")?;
+                within(
+                    alpha_bar > 1e-300,
+                    "the signal left at the last step",
+                    alpha_bar,
+                    "above 1e-300: lower the betas",
+                )?;
             }
         }
         Ok(levels)
@@ -311,8 +316,7 @@ mod tests {
         for schedule in all(50) {
             let levels = schedule.levels().unwrap();
             assert_eq!((levels.clean().alpha, levels.clean().sigma), (1.0, 0.0));
-            let fine: Vec<Level> =
-                (0..=500).map(|i| levels.level(levels.clean_time() + f64::from(i) / 10.0)).collect();
+            let fine: Vec<Level> = (0..=500).map(|i| levels.level(levels.clean_time() + f64::from(i) / 10.0)).collect();
             assert!(fine.windows(2).all(|w| w[0].snr() > w[1].snr()), "{schedule:?}");
             for index in 0..50 {
                 let (discrete, continuous) = (levels.training(index), fine[10 * (index + 1)]);
