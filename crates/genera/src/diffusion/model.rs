@@ -168,14 +168,14 @@ impl<N: Module + Net<Conditioned, Rows>> Diffusion<N> {
             let classes: Option<Vec<usize>> =
                 (!labels.is_empty()).then(|| filled.map(|row| labels[row % labels.len()]).collect());
             let here = size.min(rows - first);
-            let mut x_t = x.clone().slice([first..first + here]);
+            let mut x_t = x.clone().narrow(0, first, here);
             if here < size {
                 x_t = Tensor::cat(vec![x_t, Tensor::zeros([size - here, width], &device)], 0);
             }
             let (f, fraction) = self.predict(x_t.clone(), &coefficients, classes.as_deref());
             let column = |of: fn(&Coefficients) -> f64| column(coefficients.iter().map(of), &device);
-            means.push((x_t * column(|c| c.c_skip) + f * column(|c| c.c_out)).slice([0..here]));
-            fractions.extend(fraction.map(|fraction| fraction.slice([0..here])));
+            means.push((x_t * column(|c| c.c_skip) + f * column(|c| c.c_out)).narrow(0, 0, here));
+            fractions.extend(fraction.map(|fraction| fraction.narrow(0, 0, here)));
         }
         let joined = |pieces: Vec<Rows>| (!pieces.is_empty()).then(|| Tensor::cat(pieces, 0));
         (joined(means).unwrap_or(x), joined(fractions))
