@@ -2,6 +2,7 @@
 
 pub(crate) mod function;
 pub(crate) mod gemm;
+pub(crate) mod lanes;
 pub(crate) mod math;
 pub(crate) mod parallel;
 

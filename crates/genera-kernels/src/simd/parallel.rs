@@ -35,6 +35,25 @@ pub(crate) fn chunks_2(
     }
 }
 
+/// Cuts `values` into consecutive pieces of these lengths.
+pub(crate) fn pieces(mut values: &mut [f32], lengths: impl Iterator<Item = usize>) -> Vec<&mut [f32]> {
+    let cut = |length| {
+        let piece;
+        (piece, values) = std::mem::take(&mut values).split_at_mut(length);
+        piece
+    };
+    lengths.map(cut).collect()
+}
+
+/// Runs `f(index, piece)` on all pieces, in parallel if `work` elementary operations in total are worth it.
+pub(crate) fn each(pieces: Vec<&mut [f32]>, work: usize, f: impl Fn(usize, &mut [f32]) + Sync) {
+    if work < SERIAL_WORK || pieces.len() < 2 {
+        pieces.into_iter().enumerate().for_each(|(i, piece)| f(i, piece));
+    } else {
+        pieces.into_par_iter().enumerate().for_each(|(i, piece)| f(i, piece));
+    }
+}
+
 /// Larger scratch than this is returned to the allocator after use.
 const KEPT_SCRATCH: usize = 4 << 20;
 

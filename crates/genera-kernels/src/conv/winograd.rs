@@ -1,0 +1,501 @@
+//! 3 x 3 convolution by Winograd's minimal filtering F(4 x 4, 3 x 3): Lavin and Gray, "Fast Algorithms for
+//! Convolutional Neural Networks" (arXiv:1509.09308).
+//!
+//! ```text
+//! Y = Aᵀ [ (G g Gᵀ) ⊙ (Bᵀ d B) ] A
+//! ```
+//!
+//! for every 4 x 4 tile of the result, `d` its 6 x 6 neighbourhood. Summed over channels, the product of elements is one
+//! matrix product for each of the 36 frequencies: a quarter of the multiplications of the direct form. A block of tiles
+//! is transformed, multiplied and transformed back while it stays in the second-level cache. Rounding errors are about
+//! four times those of the direct form.
+//!
+//! The gradient of the image is the same convolution with the kernel turned around. That of the weight is
+//! `ḡ = Gᵀ [ Σ (Bᵀ d B) ⊙ (A Ȳ Aᵀ) ] G`: all tiles of a bounded stretch are transformed, then every frequency is one
+//! matrix product, so the sums have a fixed order.
+
+use super::Geometry;
+use crate::flex;
+use crate::simd::gemm::{self, PANEL, Start, Strided};
+use crate::simd::lanes::{LANES, Lanes, add, fma, load, mul, splat, store, sub};
+use crate::simd::{Simd, parallel, vectorised};
+
+/// Points of a transformed tile.
+const FREQUENCIES: usize = 36;
+/// Numbers of a block of transformed tiles that fit the second-level cache with the weights passing by.
+const BLOCK: usize = 112 << 10;
+/// Numbers of the transformed tiles that are kept at once for the gradient of the weight.
+const STRETCH: usize = 2 << 20;
+
+/// Tiles that cover a picture.
+pub(super) fn tiles(size: [usize; 2]) -> [usize; 2] {
+    size.map(|n| n.div_ceil(4))
+}
+
+/// The kernel as a function of output, input and tap.
+#[derive(Clone, Copy)]
+pub(super) struct Taps<'a> {
+    weight: &'a [f32],
+    /// Distances between outputs and between inputs.
+    strides: [usize; 2],
+    /// The tap `t` of the convolution is the tap `t` or `8 - t` of the weight.
+    turned: bool,
+}
+
+impl<'a> Taps<'a> {
+    pub fn of(weight: &'a [f32], geometry: &Geometry) -> Self {
+        Self { weight, strides: [9 * geometry.inputs, 9], turned: false }
+    }
+
+    /// Of the convolution that carries gradients back.
+    pub fn reversed(weight: &'a [f32], geometry: &Geometry) -> Self {
+        Self { weight, strides: [9, 9 * geometry.inputs], turned: true }
+    }
+
+    /// `G g Gᵀ` packed for the matrix product: `[O / 16, 36, I, 16]`.
+    fn transform(self, simd: Simd, packed: &mut [f32], inputs: usize, outputs: usize) {
+        parallel::chunks(packed, FREQUENCIES * inputs * PANEL, 20 * packed_len(inputs, outputs), |panel, packed| {
+            let columns = PANEL.min(outputs - panel * PANEL);
+            for i in 0..inputs {
+                let mut taps = [[0.0; PANEL]; 9];
+                for lane in 0..columns {
+                    let at = (panel * PANEL + lane) * self.strides[0] + i * self.strides[1];
+                    let values = &self.weight[at..at + 9];
+                    for (tap, values_of_tap) in taps.iter_mut().enumerate() {
+                        values_of_tap[lane] = values[if self.turned { 8 - tap } else { tap }];
+                    }
+                }
+                transform_weight(simd, &taps, packed, i, inputs);
+            }
+        });
+    }
+}
+
+fn packed_len(inputs: usize, outputs: usize) -> usize {
+    FREQUENCIES * gemm::packed_len(inputs, outputs)
+}
+
+/// How the rows of tiles of a batch divide into blocks.
+struct Blocks {
+    /// Rows of tiles in one picture, and tiles in a row.
+    tiles: [usize; 2],
+    /// Rows of tiles in the whole batch.
+    rows: usize,
+    /// Rows of tiles in a block.
+    block: usize,
+}
+
+impl Blocks {
+    fn new(geometry: &Geometry, numbers: usize) -> Self {
+        let tiles = tiles(geometry.size);
+        let rows = geometry.batch * tiles[0];
+        let wanted = (numbers / (FREQUENCIES * (geometry.inputs + geometry.outputs))).max(6);
+        // Among blocks of about the wanted number of tiles, the one that fills the strips of the matrix product best.
+        let most = (wanted / tiles[1]).max(1);
+        let filling = |block: &usize| {
+            let tiles = block * tiles[1];
+            (tiles * 1000 / tiles.next_multiple_of(gemm::STRIP), tiles)
+        };
+        let block = (most.div_ceil(2)..=most).max_by_key(filling).unwrap_or(1);
+        Self { tiles, rows, block }
+    }
+
+    /// Tiles in a full block.
+    fn len(&self) -> usize {
+        self.block * self.tiles[1]
+    }
+
+    fn count(&self) -> usize {
+        self.rows.div_ceil(self.block)
+    }
+
+    /// The tiles of block `index` as `(sample, [row, column])`.
+    fn tiles(&self, index: usize) -> impl Iterator<Item = (usize, [usize; 2])> {
+        let [tall, wide] = self.tiles;
+        let rows = index * self.block..self.rows.min((index + 1) * self.block);
+        rows.flat_map(move |row| (0..wide).map(move |column| (row / tall, [row % tall, column])))
+    }
+
+    /// Pixel rows of the result, counted over the whole batch, at which block `index` begins.
+    fn begin(&self, index: usize, height: usize) -> usize {
+        let row = self.rows.min(index * self.block);
+        row / self.tiles[0] * height + row % self.tiles[0] * 4
+    }
+}
+
+/// See [`conv2d`](crate::conv2d).
+pub(super) fn forward(
+    simd: Simd,
+    geometry: &Geometry,
+    x: &[f32],
+    taps: Taps<'_>,
+    bias: Option<&[f32]>,
+    residual: Option<&[f32]>,
+) -> Vec<f32> {
+    let &Geometry { batch, inputs, outputs, size: [height, width], .. } = geometry;
+    let mut y = flex::unwritten(batch * height * width * outputs);
+    let blocks = Blocks::new(geometry, BLOCK);
+    let work = 2 * FREQUENCIES * blocks.rows * blocks.tiles[1] * inputs * outputs;
+    let zeros = vec![0.0; outputs];
+    let bias = bias.unwrap_or(&zeros);
+    let lengths =
+        (0..blocks.count()).map(|i| (blocks.begin(i + 1, height) - blocks.begin(i, height)) * width * outputs);
+    let pieces = parallel::pieces(&mut y, lengths);
+    parallel::scratch(packed_len(inputs, outputs), |weight| {
+        taps.transform(simd, weight, inputs, outputs);
+        let weight = &*weight;
+        parallel::each(pieces, work, |index, y| {
+            let count = blocks.tiles(index).count();
+            parallel::scratch(FREQUENCIES * count * (inputs + outputs), |block| {
+                let (v, m) = block.split_at_mut(FREQUENCIES * count * inputs);
+                transform_images(simd, geometry, x, blocks.tiles(index), v, count);
+                for (panel, weight) in weight.chunks_exact(FREQUENCIES * inputs * PANEL).enumerate() {
+                    let columns = PANEL.min(outputs - panel * PANEL);
+                    for frequency in 0..FREQUENCIES {
+                        let a = Strided { values: &v[frequency * count * inputs..], row: inputs, step: 1 };
+                        let packed = &weight[frequency * inputs * PANEL..][..inputs * PANEL];
+                        let m = &mut m[frequency * count * outputs + panel * PANEL..(frequency + 1) * count * outputs];
+                        gemm::multiply(simd, [count, inputs, columns], a, packed, Start::Zero, m, outputs);
+                    }
+                }
+                let first = blocks.begin(index, height);
+                for (tile, (sample, [i, j])) in blocks.tiles(index).enumerate() {
+                    let row = sample * height + 4 * i;
+                    let at = ((row - first) * width + 4 * j) * outputs;
+                    let corner = [(height - 4 * i).min(4), (width - 4 * j).min(4)];
+                    let residual = residual.map(|residual| &residual[(row * width + 4 * j) * outputs..]);
+                    transform_result(simd, m, tile, count, bias, residual, &mut y[at..], width, corner);
+                }
+            });
+        });
+    });
+    y
+}
+
+/// The gradient of the weight, `[O, I, 3, 3]`, from that of the result.
+pub(super) fn weight_gradient(simd: Simd, geometry: &Geometry, x: &[f32], gradient: &[f32]) -> Vec<f32> {
+    let &Geometry { inputs, outputs, size: [height, width], .. } = geometry;
+    let blocks = Blocks::new(geometry, 2 * BLOCK);
+    let panels = outputs.div_ceil(PANEL);
+    // One block: Bᵀ d B as [36, tiles, I], then A Ȳ Aᵀ as [36, O / 16, tiles, 16].
+    let (v_len, n_len) = (FREQUENCIES * blocks.len() * inputs, FREQUENCIES * blocks.len() * panels * PANEL);
+    let together = (STRETCH / (v_len + n_len)).clamp(1, blocks.count().max(1));
+    let mut spectrum = vec![0.0; FREQUENCIES * inputs * outputs];
+    parallel::scratch(together * (v_len + n_len), |stretch| {
+        for first in (0..blocks.count()).step_by(together) {
+            let stretch = &mut stretch[..together.min(blocks.count() - first) * (v_len + n_len)];
+            let work = 8 * stretch.len();
+            parallel::chunks(stretch, v_len + n_len, work, |index, block| {
+                let count = blocks.tiles(first + index).count();
+                let (v, n) = block.split_at_mut(v_len);
+                transform_images(simd, geometry, x, blocks.tiles(first + index), v, count);
+                if !outputs.is_multiple_of(PANEL) {
+                    n.fill(0.0);
+                }
+                for (tile, (sample, [i, j])) in blocks.tiles(first + index).enumerate() {
+                    let at = ((sample * height + 4 * i) * width + 4 * j) * outputs;
+                    let corner = [(height - 4 * i).min(4), (width - 4 * j).min(4)];
+                    transform_gradient(simd, &gradient[at..], width, corner, n, tile, count, outputs);
+                }
+            });
+            let stretch = &*stretch;
+            let work = stretch.len() * inputs.min(outputs);
+            parallel::chunks(&mut spectrum, inputs * outputs, work, |frequency, spectrum| {
+                for (index, block) in stretch.chunks_exact(v_len + n_len).enumerate() {
+                    let count = blocks.tiles(first + index).count();
+                    let (v, n) = block.split_at(v_len);
+                    let a = Strided { values: &v[frequency * count * inputs..], row: 1, step: inputs };
+                    let packed = &n[frequency * panels * count * PANEL..];
+                    gemm::multiply(simd, [inputs, count, outputs], a, packed, Start::Previous, spectrum, outputs);
+                }
+            });
+        }
+    });
+    let mut weight = flex::unwritten(outputs * inputs * 9);
+    parallel::chunks(&mut weight, LANES * inputs * 9, 4 * spectrum.len(), |group, weight| {
+        for i in 0..inputs {
+            let mut taps = [[0.0; LANES]; 9];
+            transform_spectrum(simd, &spectrum, (i * outputs + group * LANES, inputs * outputs), &mut taps);
+            for (tap, values) in taps.iter().enumerate() {
+                for (lane, value) in values.iter().enumerate() {
+                    weight[(lane * inputs + i) * 9 + tap] = *value;
+                }
+            }
+        }
+    });
+    weight
+}
+
+/// `Bᵀ d B` of tiles of the image: `[36, count, I]`.
+fn transform_images(
+    simd: Simd,
+    geometry: &Geometry,
+    x: &[f32],
+    tiles: impl Iterator<Item = (usize, [usize; 2])>,
+    v: &mut [f32],
+    count: usize,
+) {
+    let &Geometry { image: [height, width], inputs, .. } = geometry;
+    let [top, left] = [0, 1].map(|axis| geometry.options.padding[axis][0]);
+    parallel::scratch(FREQUENCIES * inputs, |patch| {
+        for (tile, (sample, [i, j])) in tiles.enumerate() {
+            let picture = &x[sample * height * width * inputs..][..height * width * inputs];
+            let (i, j) = (4 * i, 4 * j);
+            if i >= top && j >= left && i - top + 6 <= height && j - left + 6 <= width {
+                let at = ((i - top) * width + j - left) * inputs;
+                transform_image(simd, &picture[at..], width, inputs, v, tile, count);
+                continue;
+            }
+            // The rows and columns of the neighbourhood that lie inside the picture.
+            let inside = |first: usize, before: usize, end: usize| {
+                let begin = before.saturating_sub(first).min(6);
+                begin..(end + before).saturating_sub(first).clamp(begin, 6)
+            };
+            let (rows, columns) = (inside(i, top, height), inside(j, left, width));
+            patch.fill(0.0);
+            if !columns.is_empty() {
+                for row in rows {
+                    let from = ((i + row - top) * width + j + columns.start - left) * inputs;
+                    patch[(row * 6 + columns.start) * inputs..(row * 6 + columns.end) * inputs]
+                        .copy_from_slice(&picture[from..][..columns.len() * inputs]);
+                }
+            }
+            transform_image(simd, patch, 6, inputs, v, tile, count);
+        }
+    });
+}
+
+/// The eight numbers of `values` from `at` on.
+#[inline(always)]
+fn eight(values: &[f32], at: usize) -> &[f32; LANES] {
+    values[at..].first_chunk().expect("channels come in multiples of eight")
+}
+
+#[inline(always)]
+fn eight_mut(values: &mut [f32], at: usize) -> &mut [f32; LANES] {
+    values[at..].first_chunk_mut().expect("channels come in multiples of eight")
+}
+
+/// An array of six from an expression of its index. (A closure would not be compiled for the vector unit.)
+macro_rules! six {
+    ($i:ident => $value:expr) => {
+        [
+            {
+                let $i = 0;
+                $value
+            },
+            {
+                let $i = 1;
+                $value
+            },
+            {
+                let $i = 2;
+                $value
+            },
+            {
+                let $i = 3;
+                $value
+            },
+            {
+                let $i = 4;
+                $value
+            },
+            {
+                let $i = 5;
+                $value
+            },
+        ]
+    };
+}
+
+/// The one-dimensional transforms, each a product with the matrix in its comment.
+macro_rules! transforms {
+    ($($(#[$meta:meta])* fn $name:ident($argument:pat, $from:literal -> $to:literal) $body:block)*) => {$(
+        $(#[$meta])*
+        #[inline]
+        #[cfg_attr(target_arch = "x86_64", target_feature(enable = "avx2,fma"))]
+        fn $name($argument: [Lanes; $from]) -> [Lanes; $to] $body
+    )*};
+}
+
+transforms! {
+    /// `Bᵀ = [4 0 -5 0 1 0; 0 -4 -4 1 1 0; 0 4 -4 -1 1 0; 0 -2 -1 2 1 0; 0 2 -1 -2 1 0; 0 4 0 -5 0 1]`.
+    fn before([d0, d1, d2, d3, d4, d5], 6 -> 6) {
+        let (four, minus_four, minus_five) = (splat(4.0), splat(-4.0), splat(-5.0));
+        let (a, b) = (fma(minus_four, d2, d4), fma(minus_four, d1, d3));
+        let (c, d) = (sub(d4, d2), sub(d3, d1));
+        [
+            fma(four, d0, fma(minus_five, d2, d4)),
+            add(a, b),
+            sub(a, b),
+            fma(splat(2.0), d, c),
+            fma(splat(-2.0), d, c),
+            fma(four, d1, fma(minus_five, d3, d5)),
+        ]
+    }
+
+    /// `Aᵀ = [1 1 1 1 1 0; 0 1 -1 2 -2 0; 0 1 1 4 4 0; 0 1 -1 8 -8 1]`.
+    fn after([m0, m1, m2, m3, m4, m5], 6 -> 4) {
+        let (a, b, c, d) = (add(m1, m2), sub(m1, m2), add(m3, m4), sub(m3, m4));
+        [
+            add(add(m0, a), c),
+            fma(splat(2.0), d, b),
+            fma(splat(4.0), c, a),
+            add(fma(splat(8.0), d, b), m5),
+        ]
+    }
+
+    /// `A`.
+    fn spread([y0, y1, y2, y3], 4 -> 6) {
+        let (a, b) = (add(y0, y2), add(y1, y3));
+        let c = fma(splat(4.0), y2, y0);
+        let d = fma(splat(8.0), y3, mul(splat(2.0), y1));
+        [y0, add(a, b), sub(a, b), add(c, d), sub(c, d), y3]
+    }
+
+    /// `G = [1/4 0 0; -1/6 -1/6 -1/6; -1/6 1/6 -1/6; 1/24 1/12 1/6; 1/24 -1/12 1/6; 0 0 1]`.
+    fn widen([g0, g1, g2], 3 -> 6) {
+        let a = mul(splat(-1.0 / 6.0), add(g0, g2));
+        let b = mul(splat(-1.0 / 6.0), g1);
+        let c = fma(splat(1.0 / 24.0), g0, mul(splat(1.0 / 6.0), g2));
+        let d = mul(splat(1.0 / 12.0), g1);
+        [mul(splat(0.25), g0), add(a, b), sub(a, b), add(c, d), sub(c, d), g2]
+    }
+
+    /// `Gᵀ`.
+    fn narrow([u0, u1, u2, u3, u4, u5], 6 -> 3) {
+        let (a, b, c, d) = (add(u1, u2), sub(u2, u1), add(u3, u4), sub(u3, u4));
+        let sixth = splat(1.0 / 6.0);
+        let first = fma(splat(1.0 / 24.0), c, mul(splat(0.25), u0));
+        [
+            fma(splat(-1.0 / 6.0), a, first),
+            fma(sixth, b, mul(splat(1.0 / 12.0), d)),
+            fma(sixth, sub(c, a), u5),
+        ]
+    }
+}
+
+vectorised! {
+    /// `Bᵀ d B` of one tile whose neighbourhood begins at `x` in rows of `width` pixels.
+    fn transform_image(x: &[f32], width: usize, channels: usize, v: &mut [f32], tile: usize, count: usize) {
+        for channel in (0..channels).step_by(LANES) {
+            let mut half = [[splat(0.0); 6]; 6];
+            for j in 0..6 {
+                let column = before(six!(i => load(eight(x, (i * width + j) * channels + channel))));
+                for i in 0..6 {
+                    half[i][j] = column[i];
+                }
+            }
+            for (i, row) in half.into_iter().enumerate() {
+                for (j, value) in before(row).into_iter().enumerate() {
+                    store(value, eight_mut(v, ((i * 6 + j) * count + tile) * channels + channel));
+                }
+            }
+        }
+    }
+
+    /// `Aᵀ m A` of one tile of the products `[36, count, O]` plus bias and residual, into the `corner` that exists.
+    fn transform_result(
+        m: &[f32],
+        tile: usize,
+        count: usize,
+        bias: &[f32],
+        residual: Option<&[f32]>,
+        y: &mut [f32],
+        width: usize,
+        corner: [usize; 2],
+    ) {
+        let channels = bias.len();
+        for channel in (0..channels).step_by(LANES) {
+            let mut half = [[splat(0.0); 6]; 4];
+            for j in 0..6 {
+                let column = after(six!(i => load(eight(m, ((i * 6 + j) * count + tile) * channels + channel))));
+                for i in 0..4 {
+                    half[i][j] = column[i];
+                }
+            }
+            let bias = load(eight(bias, channel));
+            for (i, row) in half.into_iter().enumerate().take(corner[0]) {
+                for (j, value) in after(row).into_iter().enumerate().take(corner[1]) {
+                    let at = (i * width + j) * channels + channel;
+                    let value = add(value, bias);
+                    let value = match residual {
+                        Some(residual) => add(value, load(eight(residual, at))),
+                        None => value,
+                    };
+                    store(value, eight_mut(y, at));
+                }
+            }
+        }
+    }
+
+    /// `A ȳ Aᵀ` of the `corner` of one tile, packed for the matrix product: `[36, O / 16, count, 16]`.
+    fn transform_gradient(
+        y: &[f32],
+        width: usize,
+        corner: [usize; 2],
+        n: &mut [f32],
+        tile: usize,
+        count: usize,
+        channels: usize,
+    ) {
+        let panels = channels.div_ceil(PANEL);
+        for channel in (0..channels).step_by(LANES) {
+            let mut half = [[splat(0.0); 4]; 6];
+            for j in 0..corner[1] {
+                let mut column = [splat(0.0); 4];
+                for (i, value) in column.iter_mut().enumerate().take(corner[0]) {
+                    *value = load(eight(y, (i * width + j) * channels + channel));
+                }
+                let column = spread(column);
+                for i in 0..6 {
+                    half[i][j] = column[i];
+                }
+            }
+            let (panel, lane) = (channel / PANEL, channel % PANEL);
+            for (i, row) in half.into_iter().enumerate() {
+                for (j, value) in spread(row).into_iter().enumerate() {
+                    store(value, eight_mut(n, (((i * 6 + j) * panels + panel) * count + tile) * PANEL + lane));
+                }
+            }
+        }
+    }
+
+    /// `G g Gᵀ` of 16 outputs and one input into `[36, I, 16]`.
+    fn transform_weight(taps: &[[f32; PANEL]; 9], packed: &mut [f32], input: usize, inputs: usize) {
+        for lane in [0, LANES] {
+            let mut half = [[splat(0.0); 3]; 6];
+            for j in 0..3 {
+                let column = widen([
+                    load(eight(&taps[j], lane)),
+                    load(eight(&taps[3 + j], lane)),
+                    load(eight(&taps[6 + j], lane)),
+                ]);
+                for i in 0..6 {
+                    half[i][j] = column[i];
+                }
+            }
+            for (i, row) in half.into_iter().enumerate() {
+                for (j, value) in widen(row).into_iter().enumerate() {
+                    store(value, eight_mut(packed, ((i * 6 + j) * inputs + input) * PANEL + lane));
+                }
+            }
+        }
+    }
+
+    /// `Gᵀ s G` of eight neighbours in a spectrum, whose frequencies are `place.1` apart.
+    fn transform_spectrum(spectrum: &[f32], place: (usize, usize), taps: &mut [[f32; LANES]; 9]) {
+        let mut half = [[splat(0.0); 6]; 3];
+        for j in 0..6 {
+            let column = narrow(six!(i => load(eight(spectrum, place.0 + (i * 6 + j) * place.1))));
+            for i in 0..3 {
+                half[i][j] = column[i];
+            }
+        }
+        for (i, row) in half.into_iter().enumerate() {
+            for (j, value) in narrow(row).into_iter().enumerate() {
+                store(value, &mut taps[i * 3 + j]);
+            }
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Convolution kernels against the plain expression: values, all gradients, odd shapes, views, any number of threads.
+
+mod common;
+
+use common::{Way, compare, gradient, outcome};
+use genera_kernels::{ConvOptions, conv2d, plain};
+use proptest::prelude::*;
+
+/// One comparison: image `[B, H, W, I]`, kernel `[O, kh, kw]`.
+fn check(image: [usize; 4], kernel: [usize; 3], options: ConvOptions, with_bias: bool, from_nchw: bool) {
+    let [batch, height, width, inputs] = image;
+    let [outputs, kh, kw] = kernel;
+    let size = options.output_size([height, width], [kh, kw]).unwrap();
+    compare(&format!("conv2d {image:?} {kernel:?} {options:?}"), |way, source| {
+        let leaf = source.leaf(if from_nchw { [batch, inputs, height, width] } else { image });
+        let x = if from_nchw { leaf.clone().permute([0, 2, 3, 1]) } else { leaf.clone() };
+        let weight = source.leaf([outputs, inputs / options.groups, kh, kw]);
+        let scaled = weight.clone() * ((inputs * kh * kw) as f32).powf(-0.5);
+        let (bias, residual) = (source.leaf([outputs]), source.leaf([batch, size[0], size[1], outputs]));
+        let run = if way == Way::Kernel { conv2d } else { plain::conv2d };
+        let (b, r) = (with_bias.then(|| bias.clone()), (!with_bias).then(|| residual.clone()));
+        let y = run(x, scaled, b, r, options);
+        outcome(source, y, |g| {
+            let last = if with_bias { gradient(&bias, g) } else { gradient(&residual, g) };
+            vec![gradient(&leaf, g), gradient(&weight, g), last]
+        })
+    });
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn any_convolution(
+        (batch, height, width) in (1_usize..4, 1_usize..12, 1_usize..12),
+        (inputs, outputs) in (1_usize..20, 1_usize..36),
+        kernel in [1_usize..5, 1_usize..5],
+        stride in [1_usize..4, 1_usize..4],
+        dilation in [1_usize..3, 1_usize..3],
+        padding in [[0_usize..4, 0_usize..4], [0_usize..4, 0_usize..4]],
+        with_bias: bool,
+        from_nchw: bool,
+    ) {
+        let options = ConvOptions { stride, padding, dilation, groups: 1 };
+        prop_assume!(options.output_size([height, width], kernel).is_some());
+        check([batch, height, width, inputs], [outputs, kernel[0], kernel[1]], options, with_bias, from_nchw);
+    }
+
+    #[test]
+    fn winograd(
+        (batch, height, width) in (1_usize..4, 3_usize..16, 3_usize..16),
+        (inputs, outputs) in (1_usize..6, 1_usize..6),
+        padding in [[0_usize..3, 0_usize..3], [0_usize..3, 0_usize..3]],
+        with_bias: bool,
+        from_nchw: bool,
+    ) {
+        let options = ConvOptions { padding, ..ConvOptions::default() };
+        check([batch, height, width, 8 * inputs], [8 * outputs, 3, 3], options, with_bias, from_nchw);
+    }
+}
+
+#[test]
+fn shapes_of_real_networks() {
+    let half = ConvOptions { stride: [2; 2], ..ConvOptions::same(3) };
+    check([64, 8, 8, 32], [32, 3, 3], ConvOptions::same(3), true, false);
+    check([64, 4, 4, 64], [64, 3, 3], ConvOptions::same(3), false, false);
+    check([8, 28, 28, 1], [32, 3, 3], ConvOptions::same(3), true, false);
+    check([8, 28, 28, 32], [1, 3, 3], ConvOptions::same(3), true, false);
+    check([8, 28, 28, 32], [64, 1, 1], ConvOptions::default(), true, false);
+    check([5, 28, 28, 24], [40, 3, 3], half, true, false);
+    check([5, 7, 7, 128], [136, 3, 3], ConvOptions::same(3), true, false);
+    check([2, 9, 9, 8], [8, 3, 3], ConvOptions { groups: 4, ..ConvOptions::same(3) }, true, false);
+}
