@@ -99,9 +99,9 @@ mod tests {
     #[test]
     fn agrees_with_a_full_sort() {
         for (n, m, d, k) in [(3, 5, 1, 5), (150, 600, 2, 4), (140, 530, 64, 3)] {
-            // A coarse grid and a far offset: many ties, and bad cancellation in the product form.
-            let grid = |seed, n| -> Vec<f32> {
-                Rng::new(seed).normal(n, d).iter().map(|v| (v * 2.0).round() + 1000.0).collect()
+            // A coarse grid and a far offset: many near ties, and bad cancellation in the product form.
+            let grid = |seed, n| -> Vec<f64> {
+                Rng::new(seed).normal(n, d).iter().map(|v| f64::from((v * 2.0).round() + 1000.0) / 3.0).collect()
             };
             let (x, y) = (grid(1, n), grid(2, m));
             let (x, y) = (Points::new(&x, n, d).unwrap(), Points::new(&y, m, d).unwrap());
@@ -110,12 +110,13 @@ mod tests {
                     let (row, k) = (x.rows(i..i + 1), found.k);
                     let mut all: Vec<(f64, usize)> = (0..y.n())
                         .filter(|&j| !(same && i == j))
-                        .map(|j| (squared_distance(&row, &y.rows(j..j + 1)).sqrt(), j))
+                        .map(|j| (squared_distance(&row, &y.rows(j..j + 1)), j))
                         .collect();
                     all.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
                     let found: Vec<_> =
                         (i * k..(i + 1) * k).map(|at| (found.distances[at], found.indices[at])).collect();
-                    assert_eq!(found, all[..k], "{n} {m} {d}, row {i}");
+                    let all: Vec<_> = all[..k].iter().map(|(squared, j)| (squared.sqrt(), *j)).collect();
+                    assert_eq!(found, all, "{n} {m} {d}, row {i}");
                 }
             };
             check(&nearest(&x, &y, k).unwrap(), &x, &y, false);
@@ -125,7 +126,7 @@ mod tests {
 
     #[test]
     fn a_copy_is_at_distance_zero() {
-        let x: Vec<f32> = Rng::new(1).normal(600, 300).iter().map(|v| v + 50.0).collect();
+        let x: Vec<f64> = Rng::new(1).normal(600, 300).iter().map(|v| f64::from(*v) / 3.0 + 50.0).collect();
         let x = Points::new(&x, 600, 300).unwrap();
         let found = nearest(&x, &x, 1).unwrap();
         assert!(found.distances.iter().all(|distance| *distance == 0.0));

@@ -130,7 +130,7 @@ mod tests {
         for d in [1, 2, 16, 17, 64, 500] {
             let mut rng = Rng::new(d as u64);
             // A large common offset makes the cancellation as bad as it gets.
-            let values: Vec<f32> = rng.normal(40, d).iter().map(|v| v + 100.0).collect();
+            let values: Vec<f64> = rng.normal(40, d).iter().map(|v| f64::from(*v) / 3.0 + 100.0).collect();
             let points = Points::new(&values, 40, d).unwrap();
             let (x, y) = (Rows::of(&points, 0..15), Rows::of(&points, 10..40));
             let mut buffer = Vec::new();

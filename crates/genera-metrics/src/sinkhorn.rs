@@ -45,7 +45,7 @@ impl Sinkhorn {
     /// OT_ε between `n` sources and `m` targets of equal masses at `costs`, row-major `[n, m]`.
     ///
     /// # Errors
-    /// Costs of another size or not finite, parameters out of range, or no convergence.
+    /// Costs of another size or not within ±10³⁰⁰, parameters out of range, or no convergence.
     pub fn cost(&self, costs: &[f64], n: usize, m: usize) -> Result<SinkhornCost, MetricError> {
         check_costs(costs, n, m)?;
         require(self.epsilon.is_finite() && self.epsilon >= 1e-300, "ε", self.epsilon, "positive and finite")?;

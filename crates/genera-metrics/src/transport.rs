@@ -63,8 +63,8 @@ pub fn wasserstein(x: &Points<'_>, y: &Points<'_>, p: f64) -> Result<f64, Metric
 /// The cheapest way to move `sources`, `[n]` masses, onto `targets`, `[m]` masses, at `costs`, row-major `[n, m]`.
 ///
 /// # Errors
-/// No sources or targets, costs of another size or not finite, a total mass of zero or over 2⁵³, or totals that
-/// differ.
+/// No sources or targets, costs of another size or not within ±10³⁰⁰, a total mass of zero or over 2⁵³, or totals
+/// that differ.
 pub fn transport(costs: &[f64], sources: &[u64], targets: &[u64]) -> Result<TransportPlan, MetricError> {
     let (n, m) = (sources.len(), targets.len());
     check_costs(costs, n, m)?;
@@ -87,7 +87,7 @@ pub fn transport(costs: &[f64], sources: &[u64], targets: &[u64]) -> Result<Tran
     Ok(TransportPlan { cost, flows, source_potentials: network.u, target_potentials: network.v })
 }
 
-/// Refuses costs of another size, or not finite.
+/// Refuses costs of another size, or that are NaN or beyond ±10³⁰⁰, where sums along a path would overflow.
 pub(crate) fn check_costs(costs: &[f64], n: usize, m: usize) -> Result<(), MetricError> {
     if n == 0 || m == 0 {
         return Err(MetricError::Empty { n, d: m });
@@ -95,7 +95,7 @@ pub(crate) fn check_costs(costs: &[f64], n: usize, m: usize) -> Result<(), Metri
     if n.checked_mul(m) != Some(costs.len()) {
         return Err(MetricError::Length { len: costs.len(), n, d: m });
     }
-    match costs.iter().position(|cost| !cost.is_finite()) {
+    match costs.iter().position(|cost| !(-1e300..=1e300).contains(cost)) {
         Some(at) => Err(MetricError::NotFinite { row: at / m, column: at % m, value: costs[at] }),
         None => Ok(()),
     }
@@ -114,11 +114,11 @@ impl Network<'_> {
     /// Sends mass from `source` along the shortest path to a target with demand left, and restores the potentials.
     fn augment(&mut self, source: usize) {
         let (n, m) = (self.u.len(), self.v.len());
-        // Rows and columns reached: their distance, and the node before them.
-        let mut row: Vec<Option<(f64, usize)>> = vec![None; n];
+        // Sources reached: their distance, and the target before them (none before the first). Targets likewise.
+        let mut row: Vec<Option<(f64, Option<usize>)>> = vec![None; n];
         let mut column = vec![(f64::INFINITY, source); m];
         let mut settled = vec![false; m];
-        row[source] = Some((0.0, usize::MAX));
+        row[source] = Some((0.0, None));
         let mut fresh = vec![(source, 0.0)];
         let (end, length) = loop {
             for (i, distance) in fresh.drain(..) {
@@ -142,7 +142,7 @@ impl Network<'_> {
             // Flow into a full target can be sent back at reduced cost zero.
             for i in (0..n).filter(|&i| self.flow[i * m + j] > 0) {
                 if row[i].is_none() {
-                    row[i] = Some((distance, j));
+                    row[i] = Some((distance, Some(j)));
                     fresh.push((i, distance));
                 }
             }
@@ -153,26 +153,19 @@ impl Network<'_> {
         for j in (0..m).filter(|&j| settled[j]) {
             self.v[j] -= length - column[j].0;
         }
-        // The path from its end: forward into `j` from `i`, backward out of `i`'s earlier target.
-        let mut steps = Vec::new();
-        let mut j = end;
-        loop {
+        // The path from its end: forward from `i` into `j`, backward out of the target before `i`.
+        let (mut forward, mut backward) = (Vec::new(), Vec::new());
+        let mut next = Some(end);
+        while let Some(j) = next {
             let i = column[j].1;
-            let before = row[i].map_or(usize::MAX, |(_, before)| before);
-            steps.push((i, j, before));
-            if i == source {
-                break;
-            }
-            j = before;
+            forward.push(i * m + j);
+            next = row[i].and_then(|(_, before)| before);
+            backward.extend(next.map(|before| i * m + before));
         }
-        let back = |&(i, _, before): &(usize, usize, usize)| (before != usize::MAX).then(|| self.flow[i * m + before]);
-        let mass = steps.iter().filter_map(back).fold(self.supply[source].min(self.demand[end]), u64::min);
-        for (i, j, before) in steps {
-            self.flow[i * m + j] += mass;
-            if before != usize::MAX {
-                self.flow[i * m + before] -= mass;
-            }
-        }
+        let spare = self.supply[source].min(self.demand[end]);
+        let mass = backward.iter().map(|&at| self.flow[at]).fold(spare, u64::min);
+        forward.into_iter().for_each(|at| self.flow[at] += mass);
+        backward.into_iter().for_each(|at| self.flow[at] -= mass);
         self.supply[source] -= mass;
         self.demand[end] -= mass;
     }
@@ -286,7 +279,9 @@ mod tests {
         let refused = |costs: &[f64], a: &[u64], b: &[u64]| transport(costs, a, b).unwrap_err();
         assert!(matches!(refused(&[], &[], &[1]), MetricError::Empty { .. }));
         assert!(matches!(refused(&[1.0], &[1], &[1, 1]), MetricError::Length { .. }));
-        assert!(matches!(refused(&[f64::NAN], &[1], &[1]), MetricError::NotFinite { .. }));
+        for bad in [f64::NAN, f64::INFINITY, -1e301] {
+            assert!(matches!(refused(&[bad], &[1], &[1]), MetricError::NotFinite { .. }));
+        }
         assert!(matches!(refused(&[1.0], &[0], &[0]), MetricError::Parameter { .. }));
         assert!(matches!(refused(&[1.0], &[1], &[2]), MetricError::Parameter { .. }));
         assert!(matches!(refused(&[1.0; 2], &[u64::MAX; 2], &[1]), MetricError::Parameter { .. }));
