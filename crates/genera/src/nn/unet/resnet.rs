@@ -108,6 +108,7 @@ pub(super) fn divide<const D: usize>(x: Tensor<D>, divisor: f64) -> Tensor<D> {
 
 /// Halves or doubles the image after a level.
 #[derive(Module, Debug)]
+#[allow(clippy::large_enum_variant, reason = "there are few, and a box is no module")]
 pub(super) enum Resample {
     Conv(ConvResample),
     Resnet(ResnetBlock),

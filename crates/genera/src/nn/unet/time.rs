@@ -80,6 +80,7 @@ pub(super) struct Fourier {
 
 /// The class as a vector: `[B] -> [B, width]`.
 #[derive(Module, Debug)]
+#[allow(clippy::large_enum_variant, reason = "there are few, and a box is no module")]
 pub(super) enum ClassEmbedding {
     Table(Embedding),
     Timestep(TimestepEmbedding),
