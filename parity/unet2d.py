@@ -1,10 +1,13 @@
 """Tiny networks of diffusers' UNet2DModel, as it saves them, with an input and the output for it.
 
 Writes golden/unet2d/NAME/{config.json, diffusion_pytorch_model.safetensors, case.safetensors}. A case holds `sample`
-[B, C, H, W], `timestep` [B], perhaps `labels` [B], and `output`; the one of `attention` also `probe` and the gradient
-`gradient.NAME` of sum(output * probe) by every parameter.
+[B, C, H, W], `timestep` [B], perhaps `labels` [B], `output`, `probe`, and `gradient_norms` of sum(output * probe) by
+the trained parameters in the order of their names; the one of `attention` also every gradient, `gradient.NAME`.
+
+For two networks of full size it writes config.json and shapes.json alone: the shape of every weight.
 """
 
+import json
 import pathlib
 
 import torch
@@ -68,6 +71,22 @@ CONFIGS = {
     ),
 }
 
+FULL = {
+    "default": dict(sample_size=64),
+    # As Ho et al. (arXiv:2006.11239) for CIFAR-10.
+    "cifar": dict(
+        sample_size=32,
+        block_out_channels=(128, 256, 256, 256),
+        down_block_types=("DownBlock2D", "AttnDownBlock2D", "DownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "UpBlock2D", "AttnUpBlock2D", "UpBlock2D"),
+        attention_head_dim=None,
+        downsample_padding=0,
+        flip_sin_to_cos=False,
+        freq_shift=1,
+        norm_eps=1e-6,
+    ),
+}
+
 TIMES = {"fourier": [0.002, 0.7, 40.0], "learned": [0, 7, 19]}
 
 
@@ -95,12 +114,23 @@ def main():
             case["labels"] = labels.float()
         output = net(sample, timestep, class_labels=labels).sample
         case["output"] = output.detach()
+        case["probe"] = torch.randn_like(output)
+        (output * case["probe"]).sum().backward()
+        gradients = {key: value.grad for key, value in sorted(net.named_parameters()) if value.requires_grad}
+        case["gradient_norms"] = torch.stack([gradient.norm() for gradient in gradients.values()])
         if name == "attention":
-            case["probe"] = torch.randn_like(output)
-            (output * case["probe"]).sum().backward()
-            case |= {f"gradient.{key}": value.grad for key, value in net.named_parameters()}
+            case |= {f"gradient.{key}": gradient for key, gradient in gradients.items()}
         save_file({key: value.contiguous() for key, value in case.items()}, GOLDEN / name / "case.safetensors")
         print(name, sum(p.numel() for p in net.parameters()), "parameters, |output|", output.abs().mean().item())
+
+    for name, config in FULL.items():
+        with torch.device("meta"):
+            net = UNet2DModel(**config)
+        net.save_config(GOLDEN / name)
+        shapes = {key: list(value.shape) for key, value in sorted(net.state_dict().items())}
+        lines = [f"{json.dumps(key)}: {json.dumps(shape)}" for key, shape in shapes.items()]
+        (GOLDEN / name / "shapes.json").write_text("{\n" + ",\n".join(lines) + "\n}\n")
+        print(name, len(shapes), "weights")
 
 
 if __name__ == "__main__":

@@ -98,6 +98,13 @@ fn initial_weights_are_uniform_and_reproducible() {
     let expected = f64::from(bound).powi(2) / 3.0;
     assert!((moment / expected - 1.0).abs() < 5.0 * (0.8_f64 / 32_000.0).sqrt(), "{moment} is not {expected}");
 
+    // The draw belongs to the place in the network, not to the moment of the first reading.
+    let (early, late) = (make(0), make(0));
+    let bias = values(late.bias.unwrap().val());
+    assert_eq!(values(early.weight.val()), values(late.weight.val()));
+    assert_eq!(values(early.bias.unwrap().val()), bias);
+    assert_ne!(&values(early.weight.val())[..500], bias);
+
     let depthwise = ConvOptions { groups: 4, ..ConvOptions::same(3) };
     let conv = Conv2d::new(4, 8, 3, depthwise, &mut Rng::new(0), &device());
     assert_eq!(conv.weight.dims(), [8, 1, 3, 3]);

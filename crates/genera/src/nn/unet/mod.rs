@@ -29,7 +29,9 @@ use crate::traits::{Net, Rows};
 
 /// A U-Net: `[B, C · H · W] -> [B, C' · H · W]`.
 ///
-/// Without labels, a class-conditional network sees the time alone; a network without classes ignores labels.
+/// Without labels, a class-conditional network sees the time alone; a network without classes ignores labels. Labels
+/// must be below `num_class_embeds`, and times of a learnt embedding below `num_train_timesteps`. The times of a
+/// Fourier network are noise levels, and positive.
 #[derive(Module, Debug)]
 pub struct UNet {
     conv_in: Conv2d,
