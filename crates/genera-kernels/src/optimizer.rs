@@ -10,9 +10,13 @@
 //! and the meaning of `λ` (scaled by the learning rate) and `ε` (added after the root) of PyTorch's AdamW; `λ = 0` is
 //! Adam. The average is the exponential moving average of the weights that generative models are sampled with.
 
+use burn::backend::Flex;
+use burn::backend::flex::FlexTensor;
 use burn::tensor::Tensor;
+use rayon::prelude::*;
 
-use crate::plain;
+use crate::simd::vectorised;
+use crate::{flex, plain};
 
 /// The numbers of one AdamW step.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -77,10 +81,111 @@ pub fn adamw_step<const D: usize>(tensors: AdamWTensors<D>, gradient: Tensor<D>,
         [&tensors.parameter, &tensors.m, &tensors.v].into_iter().chain(&tensors.average).all(|t| t.dims() == shape),
         "adamw_step: the gradient {shape:?} must have the shape of the parameter and its moments"
     );
-    plain::adamw_step(tensors, gradient, options)
+    let tracked = [&gradient, &tensors.parameter, &tensors.m, &tensors.v].into_iter().chain(&tensors.average);
+    let tracked = tracked.into_iter().any(|tensor| tensor.device().is_autodiff());
+    let Some(simd) = flex::simd(&gradient).filter(|_| !tracked) else {
+        return plain::adamw_step(tensors, gradient, options);
+    };
+    let AdamWTensors { parameter, m, v, average } = tensors;
+    let [mut parameter, mut m, mut v] = [parameter, m, v].map(owned);
+    let mut average = average.map(owned);
+    let gradient = primitive(gradient).to_contiguous();
+    let factors = Factors::of(options);
+    // Without an average, one of length zero is updated.
+    let averages = average.as_mut().map_or(&mut [][..], |average| average.storage_mut::<f32>());
+    let mut averages: Vec<_> = averages.chunks_mut(CHUNK).collect();
+    averages.resize_with(flex::slice(&gradient).len().div_ceil(CHUNK), Default::default);
+    let work = flex::slice(&gradient)
+        .par_chunks(CHUNK)
+        .zip(parameter.storage_mut::<f32>().par_chunks_mut(CHUNK))
+        .zip(m.storage_mut::<f32>().par_chunks_mut(CHUNK).zip(v.storage_mut::<f32>().par_chunks_mut(CHUNK)))
+        .zip(averages);
+    work.for_each(|(((gradient, parameter), (m, v)), average)| {
+        step(simd, gradient, parameter, m, v, &factors);
+        follow(simd, parameter, average, factors.follow);
+    });
+    let [parameter, m, v] = [parameter, m, v].map(Tensor::from_primitive::<Flex>);
+    AdamWTensors { parameter, m, v, average: average.map(Tensor::from_primitive::<Flex>) }
+}
+
+/// Elements that one task updates.
+const CHUNK: usize = 16 << 10;
+
+fn primitive<const D: usize>(tensor: Tensor<D>) -> FlexTensor {
+    tensor.try_into_primitive::<Flex>().expect("the device was checked at the door")
+}
+
+/// The buffer of a tensor, for writing: a view is copied, and a shared one when it is first written to.
+fn owned<const D: usize>(tensor: Tensor<D>) -> FlexTensor {
+    let tensor = primitive(tensor);
+    let whole = tensor.is_contiguous() && tensor.bytes().len() == tensor.layout().num_elements() * size_of::<f32>();
+    if whole { tensor } else { tensor.to_contiguous() }
+}
+
+/// [`AdamW`] and its [`Rates`] as the elements need them.
+struct Factors {
+    beta_1: f32,
+    beta_2: f32,
+    alpha_1: f32,
+    alpha_2: f32,
+    keep: f32,
+    step: f32,
+    root_v: f32,
+    eps: f32,
+    follow: f32,
+}
+
+impl Factors {
+    fn of(options: &AdamW) -> Self {
+        let Rates { keep, step, root_v } = options.rates();
+        Self {
+            beta_1: options.beta_1 as f32,
+            beta_2: options.beta_2 as f32,
+            alpha_1: (1.0 - options.beta_1) as f32,
+            alpha_2: (1.0 - options.beta_2) as f32,
+            keep: keep as f32,
+            step: step as f32,
+            root_v: root_v as f32,
+            eps: options.eps as f32,
+            follow: (1.0 - options.average_decay) as f32,
+        }
+    }
+}
+
+vectorised! {
+    fn step(gradient: &[f32], parameter: &mut [f32], m: &mut [f32], v: &mut [f32], factors: &Factors) {
+        let &Factors { beta_1, beta_2, alpha_1, alpha_2, keep, step, root_v, eps, .. } = factors;
+        for (((gradient, parameter), m), v) in gradient.iter().zip(parameter).zip(m).zip(v) {
+            *m = beta_1.mul_add(*m, alpha_1 * gradient);
+            *v = beta_2.mul_add(*v, alpha_2 * gradient * gradient);
+            *parameter = keep * *parameter - step * (*m / v.sqrt().mul_add(root_v, eps));
+        }
+    }
+
+    fn follow(parameter: &[f32], average: &mut [f32], rate: f32) {
+        for (average, parameter) in average.iter_mut().zip(parameter) {
+            *average = (parameter - *average).mul_add(rate, *average);
+        }
+    }
+
+    fn squares(x: &[f32]) -> f64 {
+        let (chunks, rest) = x.as_chunks::<16>();
+        let mut sums = [0.0_f64; 16];
+        for chunk in chunks {
+            for (sum, x) in sums.iter_mut().zip(chunk) {
+                *sum = f64::from(*x).mul_add(f64::from(*x), *sum);
+            }
+        }
+        sums.iter().sum::<f64>() + rest.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>()
+    }
 }
 
 /// The sum of the squares of all elements in f64, always added in the same order.
 pub fn sum_of_squares<const D: usize>(x: Tensor<D>) -> f64 {
-    plain::sum_of_squares(x)
+    let Some(simd) = flex::simd(&x).filter(|_| !x.device().is_autodiff()) else {
+        return plain::sum_of_squares(x);
+    };
+    let x = primitive(x).to_contiguous();
+    // Collected in order, then added in order.
+    flex::slice(&x).par_chunks(CHUNK).map(|x| squares(simd, x)).collect::<Vec<_>>().into_iter().sum()
 }
