@@ -79,8 +79,8 @@ impl Spacing {
             // One point alone is the noisiest level, so that a single step starts from noise.
             Self::Linspace if points == 1 => length as f64,
             Self::Linspace => {
-                let u = 1.0 + (length - 1) as f64 * i as f64 / (points - 1) as f64;
-                if discrete && habit.rounds { u.round_ties_even() } else { u }
+                let time = (length - 1) as f64 * i as f64 / (points - 1) as f64;
+                1.0 + if discrete && habit.rounds { time.round_ties_even() } else { time }
             }
             Self::Trailing => {
                 let u = length as f64 - (points - 1 - i) as f64 * (length as f64 / steps as f64);

@@ -5,6 +5,7 @@
 //! scaled-linear  the same with √β linear                                          (Rombach et al., 2112.10752)
 //! cosine         ᾱ(t) ∝ cos²(((t + s) / (1 + s)) π/2), β ≤ β_max            (Nichol and Dhariwal, 2102.09672)
 //! sigmoid        β_t = β_start + (β_end − β_start) / (1 + e⁻ˡ), l from −6 to 6
+//! betas          β_t listed
 //! karras         α = 1, σ^(1/ρ) linear from σ_min to σ_max                          (Karras et al., 2206.00364)
 //! linear-flow    α = 1 − t, σ = t                           (Lipman et al., 2210.02747; Liu et al., 2209.03003)
 //! ```
@@ -21,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use super::{DiffusionError, Level, within};
 
 /// The law by which noise grows with time.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Schedule {
     /// `β` grows linearly.
@@ -67,6 +68,11 @@ pub enum Schedule {
         /// The beta far to the right, for 1000 steps.
         #[serde(default = "beta_end")]
         beta_end: f64,
+    },
+    /// `β` is listed.
+    Betas {
+        /// The beta of each step, not scaled.
+        betas: Vec<f64>,
     },
     /// Noise is added without shrinking the data.
     Karras {
@@ -135,6 +141,7 @@ impl Schedule {
     /// The length `T` of the chain.
     pub fn steps(&self) -> usize {
         match *self {
+            Self::Betas { ref betas } => betas.len(),
             Self::Linear { steps, .. }
             | Self::ScaledLinear { steps, .. }
             | Self::Cosine { steps, .. }
@@ -153,13 +160,13 @@ impl Schedule {
     ///
     /// # Errors
     /// A chain shorter than two steps, a beta outside (0, 1), noise levels that do not grow.
-    pub fn levels(self) -> Result<Levels, DiffusionError> {
+    pub fn levels(&self) -> Result<Levels, DiffusionError> {
         let steps = self.steps();
         if !(2..=10_000_000).contains(&steps) {
             return Err(DiffusionError::Steps(steps));
         }
-        let mut levels = Levels { schedule: self, table: Vec::new() };
-        match self {
+        let mut table = Vec::new();
+        match *self {
             Self::Karras { sigma_min, sigma_max, rho, .. } => {
                 within(sigma_min > 0.0 && sigma_min.is_finite(), "sigma_min", sigma_min, "positive")?;
                 within(sigma_max > sigma_min && sigma_max.is_finite(), "sigma_max", sigma_max, "above sigma_min")?;
@@ -168,7 +175,7 @@ impl Schedule {
             Self::LinearFlow { .. } => {}
             _ => {
                 let mut alpha_bar = 1.0;
-                levels.table.push(Level { time: -1.0, alpha: 1.0, sigma: 0.0 });
+                table.push(Level { time: -1.0, alpha: 1.0, sigma: 0.0 });
                 for step in 0..steps {
                     let beta = self.beta(step);
                     if !(beta > 0.0 && beta < 1.0) {
@@ -176,7 +183,7 @@ impl Schedule {
                     }
                     alpha_bar *= 1.0 - beta;
                     let (alpha, sigma) = (f64::sqrt(alpha_bar), f64::sqrt(1.0 - alpha_bar));
-                    levels.table.push(Level { time: step as f64, alpha, sigma });
+                    table.push(Level { time: step as f64, alpha, sigma });
                 }
                 within(
                     alpha_bar > 1e-300,
@@ -186,7 +193,7 @@ impl Schedule {
                 )?;
             }
         }
-        Ok(levels)
+        Ok(Levels { schedule: self.clone(), table })
     }
 
     /// The variance added by one step of a schedule of betas; NaN for the others.
@@ -207,6 +214,7 @@ impl Schedule {
                 let rise = 1.0 / (1.0 + (-line(-6.0, 6.0)).exp());
                 (rise * (beta_end - beta_start) + beta_start) * 1000.0 / length
             }
+            Self::Betas { ref betas } => betas[step],
             Self::Karras { .. } | Self::LinearFlow { .. } => f64::NAN,
         }
     }

@@ -7,6 +7,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{InteropError, config};
+use crate::diffusion::{
+    Clip, DiffusionConfig, DiffusionError, Finish, Sampler, Schedule, Solver, Spacing, Target, Times, Variance,
+    Weighting,
+};
 
 /// The sampler that a pipeline was saved with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -156,6 +160,77 @@ impl SchedulerConfig {
     pub fn learns_variance(&self) -> bool {
         self.class == SchedulerClass::Ddpm
             && matches!(self.variance_type, VarianceType::Learned | VarianceType::LearnedRange)
+    }
+
+    /// The same in our words, for rows of length `features`. The number of steps is that of diffusers' pipelines: the
+    /// whole chain for DDPM, 50 for DDIM.
+    ///
+    /// # Errors
+    /// What has no meaning here: variances rescaled to leave no signal, raw learned variances, and the large fixed
+    /// variance by way of its logarithm, of which diffusers takes the root and gets no number.
+    pub fn diffusion(&self, features: usize) -> Result<DiffusionConfig, DiffusionError> {
+        if self.rescale_betas_zero_snr {
+            return Err(DiffusionError::Combination("rescale_betas_zero_snr is not supported; set it to false"));
+        }
+        let steps = self.num_train_timesteps;
+        // Ours are the betas of 1000 steps.
+        let [beta_start, beta_end] = [self.beta_start, self.beta_end].map(|beta| beta * steps as f64 / 1000.0);
+        let schedule = match (&self.trained_betas, self.beta_schedule) {
+            (Some(betas), _) => Schedule::Betas { betas: betas.clone() },
+            (None, BetaSchedule::Linear) => Schedule::Linear { steps, beta_start, beta_end },
+            (None, BetaSchedule::ScaledLinear) => Schedule::ScaledLinear { steps, beta_start, beta_end },
+            (None, BetaSchedule::SquaredcosCapV2) => Schedule::cosine(steps),
+            (None, BetaSchedule::Sigmoid) => Schedule::Sigmoid { steps, beta_start, beta_end },
+        };
+        let target = match self.prediction_type {
+            PredictionType::Epsilon => Target::Noise,
+            PredictionType::Sample => Target::Data,
+            PredictionType::VPrediction => Target::V,
+        };
+        let variance = match (self.class, self.variance_type) {
+            (SchedulerClass::Ddim, _) | (_, VarianceType::FixedSmall | VarianceType::FixedSmallLog) => {
+                Variance::FixedSmall
+            }
+            (_, VarianceType::FixedLarge) => Variance::FixedLarge,
+            (_, VarianceType::LearnedRange) => Variance::Learned,
+            (_, VarianceType::FixedLargeLog | VarianceType::Learned) => {
+                return Err(DiffusionError::Combination(
+                    "variance_type fixed_large_log and learned are not supported; use fixed_large or learned_range",
+                ));
+            }
+        };
+        let clip = match (self.thresholding, self.clip_sample) {
+            (true, _) => {
+                Clip::Dynamic { ratio: self.dynamic_thresholding_ratio, limit: self.sample_max_value.max(1.0) }
+            }
+            (false, true) => Clip::Range { limit: self.clip_sample_range },
+            (false, false) => Clip::Off,
+        };
+        let ddim = self.class == SchedulerClass::Ddim;
+        let sampler = Sampler {
+            solver: if ddim { Solver::Ddim } else { Solver::Ancestral },
+            steps: if ddim { steps.min(50) } else { steps },
+            eta: 0.0,
+            spacing: match self.timestep_spacing {
+                TimestepSpacing::Linspace => Spacing::Linspace,
+                TimestepSpacing::Leading => Spacing::Leading,
+                TimestepSpacing::Trailing => Spacing::Trailing,
+            },
+            offset: self.steps_offset,
+            finish: if ddim && !self.set_alpha_to_one { Finish::Lowest } else { Finish::Clean },
+            clip,
+            variance,
+        };
+        Ok(DiffusionConfig {
+            features,
+            schedule,
+            target,
+            weighting: Weighting::Simple,
+            variance,
+            times: Times::Discrete,
+            data_levels: None,
+            sampler,
+        })
     }
 
     pub(super) fn read(path: &Path) -> Result<Self, InteropError> {
