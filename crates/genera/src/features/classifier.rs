@@ -113,7 +113,7 @@ impl ClassifierConfig {
         self.channels.last().unwrap_or(&inputs) * (height >> halvings) * (width >> halvings)
     }
 
-    fn check(&self) -> Result<(), ClassifierError>, ClassifierError> {
+    fn check(&self) -> Result<(), ClassifierError> {
         let require = |holds: bool, key, value: String, needed: String| {
             if holds { Ok(()) } else { Err(ClassifierError::Config { key, value, needed }) }
         };
@@ -266,5 +266,102 @@ impl Stage {
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let h = self.norm1.forward_into(self.conv1.forward(x), Activation::Silu);
         avg_pool2x2(self.norm2.forward_into(self.conv2.forward(h), Activation::Silu))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use genera_data::{Viewed, digits};
+
+    use super::*;
+
+    fn config() -> ClassifierConfig {
+        let (name, shape) = ("test".to_owned(), [2, 12, 8]);
+        ClassifierConfig { name, shape, classes: 3, channels: vec![8], width: 5, label_smoothing: 0.3, shift: 1.0 }
+    }
+
+    fn classifier(config: &ClassifierConfig) -> Classifier {
+        config.init(&mut Rng::new(0), &Device::flex()).unwrap()
+    }
+
+    #[test]
+    fn the_embedded_classifier_knows_its_digits() {
+        let test = digits().test;
+        let rows = Viewed::new(&test, genera_data::View::Symmetric).unwrap();
+        let x = rows.rows(&(0..test.len()).collect::<Vec<_>>(), &mut Rng::new(0));
+        let x = Tensor::from_data(TensorData::new(x, [test.len(), 64]), &Device::flex());
+        let classifier = Classifier::digits(&Device::flex());
+        assert_eq!(classifier.name(), "digits-classifier");
+        assert_eq!(classifier.extract(x.clone()).dims(), [297, 64]);
+        let p = classifier.probabilities(x);
+        let sums = p.clone().sum_dim(1).try_into_vec_as::<f32>().unwrap();
+        assert!(sums.iter().all(|sum| (sum - 1.0).abs() < 1e-5));
+        let labels: Vec<usize> = test.labels().unwrap().rows().iter().map(|label| usize::from(*label)).collect();
+        assert!(accuracy(p, &labels) >= 0.98);
+        assert!(EMBEDDED.len() < 200_000);
+    }
+
+    #[test]
+    fn the_loss_is_the_cross_entropy_with_smoothed_targets() {
+        let classifier = classifier(&ClassifierConfig { shift: 0.0, ..config() });
+        let x = Tensor::<2>::from_data(TensorData::new(Rng::new(1).normal(4, 192), [4, 192]), &Device::flex());
+        let labels = vec![0, 2, 1, 1];
+        let p: Vec<f32> = classifier.probabilities(x.clone()).try_into_vec_as().unwrap();
+        let terms = p.chunks_exact(3).zip(&labels).flat_map(|(p, label)| {
+            let q = move |k| 0.1 + if k == *label { 0.7 } else { 0.0 };
+            p.iter().enumerate().map(move |(k, p)| -q(k) * f64::from(*p).ln())
+        });
+        let expected = terms.sum::<f64>() / 4.0;
+        let loss = classifier.loss(Batch { x, labels: Some(labels) }, &mut Rng::new(2));
+        let found = f64::from(loss.value.into_scalar::<f32>());
+        assert!((found - expected).abs() < 1e-5, "{found}, not {expected}");
+    }
+
+    #[test]
+    fn a_row_does_not_depend_on_its_batch() {
+        let classifier = classifier(&config());
+        let x = Tensor::<2>::from_data(TensorData::new(Rng::new(1).normal(6, 192), [6, 192]), &Device::flex());
+        let whole: Vec<f32> = classifier.extract(x.clone()).try_into_vec_as().unwrap();
+        let part: Vec<f32> = classifier.extract(x.narrow(0, 2, 2)).try_into_vec_as().unwrap();
+        let close = part.iter().zip(&whole[10..20]).all(|(a, b)| (a - b).abs() < 1e-6);
+        assert!(close, "{part:?} {whole:?}");
+    }
+
+    #[test]
+    fn bytes_round_trip_and_lies_are_refused() {
+        let made = classifier(&config());
+        let bytes = made.to_bytes(Metadata::from([("seed".to_owned(), "0".to_owned())]));
+        let read = Classifier::from_bytes(&bytes, &Device::flex()).unwrap();
+        assert_eq!(read.config(), made.config());
+        assert_eq!(weights::collect(&read), weights::collect(&made));
+        assert_eq!(weights::metadata(&bytes).unwrap()["seed"], "0");
+
+        let arrays = weights::collect(&made);
+        let large = ClassifierConfig { width: LARGEST, channels: vec![LARGEST], ..config() };
+        for lie in [serde_json::to_string(&large).unwrap(), "{}".to_owned(), String::new()] {
+            let bytes = weights::to_bytes(&arrays, &Metadata::from([("config".to_owned(), lie)]));
+            assert!(matches!(Classifier::from_bytes(&bytes, &Device::flex()), Err(ClassifierError::Metadata(_))));
+        }
+        let bytes = weights::to_bytes(&arrays, &Metadata::new());
+        assert!(Classifier::from_bytes(&bytes, &Device::flex()).unwrap_err().to_string().contains("config"));
+    }
+
+    #[test]
+    fn configurations_without_meaning_are_refused() {
+        let refused = |config: ClassifierConfig, key: &str| {
+            let error = config.init(&mut Rng::new(0), &Device::flex()).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("`{key}` is ")), "{error}");
+        };
+        refused(ClassifierConfig { shape: [1, 0, 8], ..config() }, "shape");
+        refused(ClassifierConfig { classes: 0, ..config() }, "classes");
+        refused(ClassifierConfig { width: usize::MAX, ..config() }, "width");
+        refused(ClassifierConfig { channels: vec![12], ..config() }, "channels");
+        refused(ClassifierConfig { channels: vec![8; 4], ..config() }, "channels");
+        refused(ClassifierConfig { label_smoothing: 1.0, ..config() }, "label_smoothing");
+        refused(ClassifierConfig { shift: f64::NAN, ..config() }, "shift");
+        let smallest = ClassifierConfig { channels: vec![], ..config() };
+        assert_eq!(smallest.parameters(), (192 + 1) * 5 + (5 + 1) * 3);
+        assert_eq!(classifier(&smallest).num_params(), smallest.parameters());
+        assert_eq!(classifier(&config()).num_params(), config().parameters());
     }
 }
