@@ -12,8 +12,8 @@ use std::time::Instant;
 use genera::Rng;
 use genera::burn::tensor::{Device, Tensor, TensorData};
 use genera::features::{Classifier, ClassifierConfig};
-use genera::traits::{Batch, Learner, Scalars};
 use genera::train::{Descent, DescentConfig, Ema, OptimizerConfig, RateSchedule, fit};
+use genera::traits::{Batch, Learner, Scalars};
 use genera::weights::Metadata;
 use genera_data::{Batches, Dataset, Split, View, Viewed, digits};
 

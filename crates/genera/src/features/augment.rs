@@ -49,7 +49,8 @@ mod tests {
         let (side, most) = (8, 1.5);
         let mut image = vec![-1.0_f32; 2 * 64];
         image[3 * side + 3] = 1.0; // two pixels of light in the first channel
-        let x = Tensor::<1>::from_data(TensorData::new(image.repeat(50), [50 * 128]), &Device::flex()).reshape([50, 128]);
+        let x =
+            Tensor::<1>::from_data(TensorData::new(image.repeat(50), [50 * 128]), &Device::flex()).reshape([50, 128]);
         let found: Vec<f32> = moved(x.clone(), [2, side, side], most, &mut Rng::new(0)).try_into_vec_as().unwrap();
         let mut centres = Vec::new();
         for image in found.chunks_exact(128) {

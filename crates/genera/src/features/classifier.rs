@@ -128,7 +128,12 @@ impl ClassifierConfig {
         let [_, height, width] = self.shape;
         let most = height.min(width).ilog2() as usize;
         let stages = self.channels.len();
-        require(stages <= most, "channels", format!("{stages} stages"), format!("at most {most} for {height}x{width}"))?;
+        require(
+            stages <= most,
+            "channels",
+            format!("{stages} stages"),
+            format!("at most {most} for {height}x{width}"),
+        )?;
         let smoothing = self.label_smoothing;
         let needed = "at least 0 and below 1".to_owned();
         require((0.0..1.0).contains(&smoothing), "label_smoothing", smoothing.to_string(), needed)?;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Gradients as Tape, Tensor};
+use genera_kernels::sum_of_squares;
 
 use super::parameters::flat;
 use crate::weights::FieldPath;
@@ -33,7 +34,7 @@ impl Gradients {
         self
     }
 
-    /// The Euclidean norm over all parameters together, added in f64 in the order of the names.
+    /// The Euclidean norm over all parameters together, added in f64 and always in the same order.
     pub fn norm(&self) -> f64 {
         self.0.values().map(|gradient| sum_of_squares(gradient.clone())).sum::<f64>().sqrt()
     }
@@ -52,11 +53,6 @@ impl Gradients {
     pub(crate) fn take(&mut self, path: &str) -> Option<Tensor<1>> {
         self.0.remove(path)
     }
-}
-
-fn sum_of_squares(x: Tensor<1>) -> f64 {
-    let data = x.try_into_data_as::<f32>().expect("the device lost its data");
-    data.as_slice::<f32>().expect("read as f32").iter().map(|v| f64::from(*v) * f64::from(*v)).sum()
 }
 
 struct Collect {

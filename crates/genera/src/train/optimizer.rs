@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 
 use burn::module::Module;
 use burn::tensor::Tensor;
+use genera_kernels::{AdamW, AdamWTensors, adamw_step};
 use serde::{Deserialize, Serialize};
 
 use super::error::{ConfigError, below_one, not_negative, positive};
@@ -161,55 +162,49 @@ impl Optimizer {
     }
 
     fn descend(&mut self, path: &str, theta: Tensor<1>, gradient: Tensor<1>, rate: f64) -> Tensor<1> {
+        let adam = |[beta_1, beta_2]: [f64; 2], eps, weight_decay| AdamW {
+            learning_rate: rate,
+            beta_1,
+            beta_2,
+            eps,
+            weight_decay,
+            step: self.steps,
+            average_decay: 0.0, // no average is kept here
+        };
         match self.config {
             OptimizerConfig::Adamw { betas, epsilon, weight_decay, .. } => {
-                let theta = theta * (1.0 - rate * weight_decay);
-                self.adam(path, theta, gradient, betas, epsilon, rate)
+                self.adamw(path, theta, gradient, &adam(betas, epsilon, weight_decay))
             }
             OptimizerConfig::Adam { betas, epsilon, weight_decay, .. } => {
                 let gradient = with_decay(gradient, &theta, weight_decay);
-                self.adam(path, theta, gradient, betas, epsilon, rate)
+                self.adamw(path, theta, gradient, &adam(betas, epsilon, 0.0))
             }
             OptimizerConfig::Sgd { momentum, nesterov, weight_decay, .. } => {
                 let gradient = with_decay(gradient, &theta, weight_decay);
                 if momentum == 0.0 {
                     return theta - gradient * rate;
                 }
-                let m = self.moment("m", path, &gradient, |m| m * momentum + gradient.clone());
+                let name = format!("m.{path}");
+                let m = self.moment(&name, &gradient) * momentum + gradient.clone();
+                self.moments.insert(name, m.clone());
                 let direction = if nesterov { gradient + m * momentum } else { m };
                 theta - direction * rate
             }
         }
     }
 
-    fn adam(
-        &mut self,
-        path: &str,
-        theta: Tensor<1>,
-        gradient: Tensor<1>,
-        [beta_1, beta_2]: [f64; 2],
-        epsilon: f64,
-        rate: f64,
-    ) -> Tensor<1> {
-        let correction = |beta: f64| 1.0 - beta.powf(self.steps as f64);
-        let (correction_1, correction_2) = (correction(beta_1), correction(beta_2));
-        let m = self.moment("m", path, &gradient, |m| m * beta_1 + gradient.clone() * (1.0 - beta_1));
-        let v = self.moment("v", path, &gradient, |v| v * beta_2 + gradient.clone().square() * (1.0 - beta_2));
-        theta - m / (v.sqrt() / correction_2.sqrt() + epsilon) * (rate / correction_1)
+    fn adamw(&mut self, path: &str, parameter: Tensor<1>, gradient: Tensor<1>, numbers: &AdamW) -> Tensor<1> {
+        let [m_name, v_name] = ["m", "v"].map(|moment| format!("{moment}.{path}"));
+        let (m, v) = (self.moment(&m_name, &gradient), self.moment(&v_name, &gradient));
+        let AdamWTensors { parameter, m, v, .. } =
+            adamw_step(AdamWTensors { parameter, m, v, average: None }, gradient, numbers);
+        self.moments.extend([(m_name, m), (v_name, v)]);
+        parameter
     }
 
-    /// Updates one moment of one parameter, which is zero where none is kept yet.
-    fn moment(
-        &mut self,
-        kind: &str,
-        path: &str,
-        like: &Tensor<1>,
-        update: impl FnOnce(Tensor<1>) -> Tensor<1>,
-    ) -> Tensor<1> {
-        let name = format!("{kind}.{path}");
-        let updated = update(self.moments.remove(&name).unwrap_or_else(|| like.zeros_like()));
-        self.moments.insert(name, updated.clone());
-        updated
+    /// One moment, taken out so that it can be updated in place; zeros where none is kept yet.
+    fn moment(&mut self, name: &str, like: &Tensor<1>) -> Tensor<1> {
+        self.moments.remove(name).unwrap_or_else(|| like.zeros_like())
     }
 
     /// The moments, `m.<path>` and `v.<path>`, each flattened, and `steps`.
