@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 mod bound;
 mod clip;
+mod config;
 mod decoder;
 mod grid;
 mod mixture;
@@ -25,10 +26,11 @@ mod transition;
 
 pub use bound::VariationalBound;
 pub use clip::Clip;
+pub use config::{DiffusionConfig, Times};
 pub use decoder::log_probability;
 pub use grid::{Finish, Spacing};
 pub use mixture::MixtureDenoiser;
-pub use model::{Diffusion, DiffusionConfig, Given, Times};
+pub use model::{Diffusion, Given};
 pub use sampler::{Moment, Sampler, Solver};
 pub use schedule::{Levels, Schedule};
 pub use target::{Coefficients, Target, Weighting};

@@ -11,13 +11,9 @@
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use genera_rng::Rng;
-use serde::{Deserialize, Serialize};
 
 use super::sampler::{noise, start};
-use super::{
-    Coefficients, DiffusionError, Level, Levels, Sampler, Schedule, Target, Transition, Variance, VariationalBound,
-    Weighting, decoder, within,
-};
+use super::{Coefficients, DiffusionConfig, Level, Levels, Times, Transition, Variance, VariationalBound, decoder};
 use crate::nn::Conditioned;
 use crate::traits::{Batch, Denoise, Loss, LowerBound, Model, Net, Rows, Sample, View};
 
@@ -26,72 +22,6 @@ const BOUND: f64 = 0.001;
 
 /// How many values a network sees at once when it denoises, about.
 const VALUES_AT_ONCE: usize = 1 << 12;
-
-/// Which times are trained.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Times {
-    /// The levels of the chain, all equally often.
-    #[default]
-    Discrete,
-    /// Every time between the ends of the chain, uniformly.
-    Continuous,
-}
-
-/// Everything about a diffusion but its network.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DiffusionConfig {
-    /// The width `F` of a row.
-    pub features: usize,
-    /// How noise grows with time.
-    pub schedule: Schedule,
-    /// What the network predicts.
-    #[serde(default)]
-    pub target: Target,
-    /// How much each level weighs.
-    #[serde(default)]
-    pub weighting: Weighting,
-    /// The variance of the reverse steps. If it is learned, the network gives `2F` columns.
-    #[serde(default)]
-    pub variance: Variance,
-    /// Which times are trained.
-    #[serde(default)]
-    pub times: Times,
-    /// How many levels the data has, evenly on `[−1, 1]` (17 for digits, 256 for bytes); none if it is continuous.
-    #[serde(default)]
-    pub data_levels: Option<usize>,
-    /// How to draw samples.
-    #[serde(default)]
-    pub sampler: Sampler,
-}
-
-impl DiffusionConfig {
-    /// A model with the parameters of `net`.
-    ///
-    /// # Errors
-    /// Settings that make no sense, by themselves or together.
-    pub fn init<N: Module>(&self, net: N) -> Result<Diffusion<N>, DiffusionError> {
-        let levels = self.schedule.levels()?;
-        within(self.features > 0, "features", self.features as f64, "the width of a row, at least 1")?;
-        self.target.validate(&self.schedule)?;
-        self.weighting.validate()?;
-        if let Some(data_levels) = self.data_levels {
-            within(data_levels >= 2, "data_levels", data_levels as f64, "at least 2")?;
-        }
-        if self.sampler.variance == Variance::Learned && self.variance != Variance::Learned {
-            return Err(DiffusionError::Combination("the sampler takes learned variances, but the model learns none"));
-        }
-        let needs_levels = self.variance == Variance::Learned || self.weighting == Weighting::Variational;
-        if needs_levels && self.times == Times::Continuous {
-            return Err(DiffusionError::Combination(
-                "learned variances and the variational weighting speak of the steps of a chain; train discrete times",
-            ));
-        }
-        let chain = self.sampler.chain(&levels)?;
-        Ok(Diffusion { net, config: self.clone(), levels, chain })
-    }
-}
 
 /// A network that removes noise.
 #[derive(Module, Debug)]
@@ -104,6 +34,13 @@ pub struct Diffusion<N: Module> {
     levels: Levels,
     #[module(skip)]
     chain: Vec<Level>,
+}
+
+impl<N: Module> Diffusion<N> {
+    /// The parts, found to agree.
+    pub(super) fn new(net: N, config: DiffusionConfig, levels: Levels, chain: Vec<Level>) -> Self {
+        Self { net, config, levels, chain }
+    }
 }
 
 impl<N: Module + Net<Conditioned, Rows>> Diffusion<N> {

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::Level;
 
 /// The variance of the reverse step.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Variance {
     /// `β̃`, right if the data is one point.

@@ -1,0 +1,144 @@
+//! The settings of a diffusion, as a recipe writes them.
+
+use burn::module::Module;
+use serde::{Deserialize, Serialize};
+
+use super::{Diffusion, DiffusionError, Sampler, Schedule, Target, Variance, Weighting, within};
+
+/// Which times are trained.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Times {
+    /// The levels of the chain, all equally often.
+    #[default]
+    Discrete,
+    /// Every time between the ends of the chain, uniformly.
+    Continuous,
+}
+
+/// Everything about a diffusion but its network.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DiffusionConfig {
+    /// The width `F` of a row.
+    pub features: usize,
+    /// How noise grows with time.
+    pub schedule: Schedule,
+    /// What the network predicts.
+    #[serde(default)]
+    pub target: Target,
+    /// How much each level weighs.
+    #[serde(default)]
+    pub weighting: Weighting,
+    /// The variance of the reverse steps. If it is learned, the network gives `2F` columns.
+    #[serde(default)]
+    pub variance: Variance,
+    /// Which times are trained.
+    #[serde(default)]
+    pub times: Times,
+    /// How many levels the data has, evenly on `[−1, 1]` (17 for digits, 256 for bytes); none if it is continuous.
+    #[serde(default)]
+    pub data_levels: Option<usize>,
+    /// How to draw samples.
+    #[serde(default)]
+    pub sampler: Sampler,
+}
+
+impl DiffusionConfig {
+    /// A model with the parameters of `net`.
+    ///
+    /// # Errors
+    /// Settings that make no sense, by themselves or together.
+    pub fn init<N: Module>(&self, net: N) -> Result<Diffusion<N>, DiffusionError> {
+        let levels = self.schedule.levels()?;
+        within(self.features > 0, "features", self.features as f64, "the width of a row, at least 1")?;
+        self.target.validate(&self.schedule)?;
+        self.weighting.validate()?;
+        if let Some(data_levels) = self.data_levels {
+            within(data_levels >= 2, "data_levels", data_levels as f64, "at least 2")?;
+        }
+        if self.sampler.variance == Variance::Learned && self.variance != Variance::Learned {
+            return Err(DiffusionError::Combination("the sampler takes learned variances, but the model learns none"));
+        }
+        let needs_levels = self.variance == Variance::Learned || self.weighting == Weighting::Variational;
+        if needs_levels && self.times == Times::Continuous {
+            return Err(DiffusionError::Combination(
+                "learned variances and the variational weighting speak of the steps of a chain; train discrete times",
+            ));
+        }
+        let chain = self.sampler.chain(&levels)?;
+        Ok(Diffusion::new(net, self.clone(), levels, chain))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diffusion::{Clip, Solver};
+    use crate::nn::Conditioned;
+    use crate::traits::{Net, Rows};
+
+    /// A network that says nothing.
+    #[derive(Module, Debug)]
+    struct Silent;
+
+    impl Net<Conditioned> for Silent {
+        fn forward(&self, input: Conditioned) -> Rows {
+            input.x * 0.0
+        }
+    }
+
+    fn read(json: &str) -> DiffusionConfig {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn recipes_are_short_and_unknown_words_are_refused() {
+        let plain = read(r#"{"features": 2, "schedule": {"kind": "linear", "steps": 100}}"#);
+        assert_eq!((&plain.schedule, plain.target), (&Schedule::linear(100), Target::Noise));
+        let full = read(
+            r#"{"features": 64, "schedule": {"kind": "karras", "steps": 18, "sigma_max": 40.0}, "data_levels": 17,
+                "target": {"karras": {"sigma_data": 0.5}}, "weighting": {"min-snr": {"gamma": 5.0}},
+                "times": "continuous", "variance": "fixed-large",
+                "sampler": {"solver": "dpm-solver++", "steps": 10, "clip": {"range": {"limit": 1.0}}}}"#,
+        );
+        assert_eq!(full.target, Target::Karras { sigma_data: 0.5 });
+        assert_eq!((full.sampler.solver, full.sampler.clip), (Solver::DpmSolver, Clip::Range { limit: 1.0 }));
+        for config in [plain, full] {
+            assert!(config.init(Silent).is_ok());
+            assert_eq!(read(&serde_json::to_string(&config).unwrap()), config);
+        }
+        for bad in [
+            r#"{"features": 2, "schedule": {"kind": "linear", "steps": 100, "sigma_max": 1.0}}"#,
+            r#"{"features": 2, "schedule": {"kind": "linear", "steps": 100}, "tarjet": "v"}"#,
+            r#"{"features": 2, "schedule": {"kind": "linear", "steps": 100}, "sampler": {"solver": "magic"}}"#,
+            r#"{"features": 2, "schedule": {"kind": "linear", "steps": 100}, "sampler": {"step": 3}}"#,
+        ] {
+            assert!(serde_json::from_str::<DiffusionConfig>(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn settings_that_exclude_each_other_are_errors() {
+        let good = read(r#"{"features": 2, "schedule": {"kind": "linear", "steps": 100}}"#);
+        let refused = |change: fn(&mut DiffusionConfig)| {
+            let mut config = good.clone();
+            change(&mut config);
+            config.init(Silent).unwrap_err()
+        };
+        assert!(matches!(refused(|c| c.schedule = Schedule::linear_flow(100)), DiffusionError::Combination(_)));
+        assert!(matches!(refused(|c| c.features = 0), DiffusionError::Range { .. }));
+        assert!(matches!(refused(|c| c.data_levels = Some(1)), DiffusionError::Range { .. }));
+        assert!(matches!(refused(|c| c.target = Target::Karras { sigma_data: 0.0 }), DiffusionError::Range { .. }));
+        assert!(matches!(
+            refused(|c| c.weighting = Weighting::MinSnr { gamma: f64::NAN }),
+            DiffusionError::Range { .. }
+        ));
+        assert!(matches!(refused(|c| c.sampler.variance = Variance::Learned), DiffusionError::Combination(_)));
+        assert!(matches!(refused(|c| c.sampler.steps = 0), DiffusionError::SamplingSteps { .. }));
+        assert!(matches!(
+            refused(|c| (c.weighting, c.times) = (Weighting::Variational, Times::Continuous)),
+            DiffusionError::Combination(_)
+        ));
+    }
+}
