@@ -86,6 +86,16 @@ impl Images {
         Ok(Self { name, shape, levels, bytes, labels })
     }
 
+    /// The same images with other names for their classes; unlabelled images stay so.
+    ///
+    /// # Errors
+    /// If a label is not below the number of names.
+    pub fn with_classes(mut self, classes: &[&str]) -> Result<Self> {
+        let names = || classes.iter().map(|&class| class.to_owned()).collect();
+        self.labels = self.labels.map(|labels| Labels::new(labels.rows, names())).transpose()?;
+        Ok(self)
+    }
+
     /// The name of the set.
     pub fn name(&self) -> &str {
         &self.name

@@ -4,18 +4,23 @@
 //! sees; a [`Toy`] is a density in the plane that knows its own log-density and entropy.
 
 mod batches;
+mod catalogue;
 mod dataset;
 mod digits;
 mod error;
+mod fetch;
+pub mod load;
 mod mixture;
 mod quadrature;
 mod toy;
 mod view;
 
 pub use batches::Batches;
+pub use catalogue::{Description, Public, Request, data_folders, describe, open};
 pub use dataset::{Dataset, Images, Labels, Split, Table};
 pub use digits::digits;
 pub use error::{Error, Result};
+pub use fetch::{Checksum, Progress, Remote, fetch};
 pub use mixture::Mixture;
 pub use toy::{Entropy, Source, Toy, ToyDensity};
 pub use view::{View, Viewed, to_pixel};
