@@ -1,6 +1,6 @@
 //! Apache Parquet. Numbers become the columns of a table; a column called `label`, `class`, `target` or `y` the classes. A
 //! structure with a member `bytes`, as Hugging Face stores pictures (`image {bytes, path}`), makes a set of images, by the
-//! rules of [`folder`](super::folder); other columns than its label are then passed over.
+//! rules of [`folder`]; other columns than its label are then passed over.
 //!
 //! A file may say in few bytes that a value occurs a billion times. What is more than [`EXPANSION`] times as large as the
 //! file, in values or in a page, is refused before anything is allocated for it.
