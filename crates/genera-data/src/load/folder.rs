@@ -49,7 +49,10 @@ pub fn parse(bytes: &[u8], shape: Option<[usize; 3]>) -> Result<Picture> {
     let picture = DynamicImage::from_decoder(decoder).map_err(|error| wrong(error.to_string()))?;
     let picture = over_white(&picture);
     let (picture, channels) = match shape {
-        None => (picture.clone(), if picture.color().has_color() { 3 } else { 1 }),
+        None => {
+            let channels = if picture.color().has_color() { 3 } else { 1 };
+            (picture, channels)
+        }
         Some([channels @ (1 | 3), height, width]) if height > 0 && width > 0 => {
             let sides = [width, height].map(|side| u32::try_from(side).ok().filter(|&side| side <= 1 << 14));
             let [Some(width), Some(height)] = sides else {
@@ -164,10 +167,11 @@ fn listing(folder: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>)> {
     let (mut files, mut folders) = (Vec::new(), Vec::new());
     for entry in std::fs::read_dir(folder).map_err(Error::io(folder))? {
         let path = entry.map_err(Error::io(folder))?.path();
-        let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
         let kind = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
-        if hidden {
-        } else if path.is_dir() {
+        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.')) {
+            continue;
+        }
+        if path.is_dir() {
             folders.push(path);
         } else if ["png", "jpg", "jpeg"].contains(&kind.as_str()) {
             files.push(path);

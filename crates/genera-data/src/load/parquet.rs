@@ -2,8 +2,8 @@
 //! structure with a member `bytes`, as Hugging Face stores pictures (`image {bytes, path}`), makes a set of images, by the
 //! rules of [`folder`]; other columns than its label are then passed over.
 //!
-//! A file may say in few bytes that a value occurs a billion times. What is more than [`EXPANSION`] times as large as the
-//! file, in values or in a page, is refused before anything is allocated for it.
+//! A file may say in few bytes that a value occurs a billion times. What is more than 1 032 times as large as the
+//! file, in values, or as its compressed form, in a page, is refused before anything is allocated for it.
 
 use std::{
     collections::BTreeSet,
