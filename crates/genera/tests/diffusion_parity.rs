@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use genera::Rng;
-use genera::diffusion::{DiffusionConfig, Level, Sampler, Solver, Target};
+use genera::diffusion::{DiffusionConfig, DiffusionError, Level, Sampler, Solver, Target};
 use genera::interop::{SchedulerClass, SchedulerConfig};
 use genera::traits::{Denoise, Rows};
 use serde::Deserialize;
@@ -119,4 +119,21 @@ fn every_step_is_that_of_diffusers() {
         assert_eq!(visited, walk.steps, "{name}");
     }
     println!("{} walks, largest error {worst:.1e}", golden.walks.len());
+}
+
+#[test]
+fn configurations_without_a_meaning_here_are_refused() {
+    let read = |json: &str| serde_json::from_str::<SchedulerConfig>(json).unwrap().diffusion(4);
+    assert!(read("{}").is_ok());
+    for json in [
+        r#"{"rescale_betas_zero_snr": true}"#,
+        r#"{"variance_type": "learned"}"#,
+        r#"{"variance_type": "fixed_large_log"}"#,
+    ] {
+        assert!(matches!(read(json), Err(DiffusionError::Combination(_))), "{json}");
+    }
+    let listed = read(r#"{"trained_betas": [0.1, 0.2, 0.3], "num_train_timesteps": 3}"#).unwrap();
+    let levels = listed.schedule.levels().unwrap();
+    assert!((levels.training(2).alpha.powi(2) - 0.9 * 0.8 * 0.7).abs() < 1e-12);
+    assert_eq!(listed.sampler.chain(&levels).unwrap().len(), 4);
 }

@@ -73,6 +73,9 @@ impl VariationalBound {
     }
 
     /// `L_t` of row `i` for `t = indices[i]` and the noise `eps` (row-major, like `x`): `[B, F] -> [B]`.
+    ///
+    /// # Panics
+    /// If there is not one index a row, or an index is not below [`VariationalBound::steps`].
     pub fn term(&self, denoise: &dyn Denoise, x: &Rows, indices: &[usize], eps: &[f32]) -> Vec<f64> {
         let [rows, width] = x.dims();
         let top = self.chain.len() - 2;

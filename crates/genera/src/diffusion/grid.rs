@@ -43,7 +43,7 @@ pub enum Finish {
 }
 
 /// The longest sampling chain.
-const MOST: usize = 10_000_000;
+const MOST: usize = 1_000_000;
 
 /// How a solver wants its grid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +71,7 @@ impl Spacing {
         }
         let discrete = !levels.schedule().is_continuous();
         if steps > MOST || steps > length && (discrete || self == Self::Leading) {
-            return error("take at most one a level of the chain, and never more than 10000000");
+            return error("take at most one a level of the chain, and never more than 1000000");
         }
         let points = steps + habit.below;
         let from_clean = |i: usize| match self {
