@@ -63,8 +63,10 @@ fn check_size(metadata: &ParquetMetaData, file: &Bytes) -> Result<()> {
     let mut values = 0_u64;
     for column in metadata.row_groups().iter().flat_map(|group| group.columns()) {
         values = values.saturating_add(u64::try_from(column.num_values()).unwrap_or(u64::MAX));
-        let (start, length) = column.byte_range();
-        let range = start.checked_add(length).and_then(|end| file.get(start as usize..end as usize));
+        // `byte_range` asserts that neither is negative.
+        let start = column.dictionary_page_offset().unwrap_or(column.data_page_offset());
+        let range = (start >= 0 && column.compressed_size() >= 0).then(|| column.byte_range());
+        let range = range.and_then(|(start, length)| file.get(start as usize..start.checked_add(length)? as usize));
         pages::check(range.ok_or_else(|| wrong("a column lies beyond the end of the file"))?)?;
     }
     let rows = metadata.row_groups().iter().map(|group| u64::try_from(group.num_rows()).unwrap_or(u64::MAX));
