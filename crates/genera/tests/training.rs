@@ -49,6 +49,9 @@ impl Model for Guess {
     }
 }
 
+/// What a learner saves, by name.
+type Groups = Vec<(String, Weights)>;
+
 const STEPS: u64 = 10;
 
 fn descent(config: DescentConfig) -> Descent<Guess> {
@@ -86,7 +89,7 @@ fn configs() -> Vec<DescentConfig> {
     .into()
 }
 
-fn state(learner: &Descent<Guess>) -> Vec<(String, Weights)> {
+fn state(learner: &Descent<Guess>) -> Groups {
     learner.save().into_iter().map(|(name, group)| (name.to_owned(), group)).collect()
 }
 
@@ -217,7 +220,7 @@ fn a_state_that_does_not_fit_is_refused_whole() {
     let mut learner = descent(configs()[0]);
     learner.step(batches(0), &mut Rng::new(3)).unwrap();
     let before = state(&learner);
-    let damage: [fn(&mut Vec<(String, Weights)>); 7] = [
+    let damage: [fn(&mut Groups); 7] = [
         |groups| drop(groups.pop()),
         |groups| drop(groups.remove(0)),
         |groups| groups.push(("critic".into(), Weights::new())),
