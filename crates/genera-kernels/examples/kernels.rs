@@ -82,7 +82,11 @@ fn convolution(batch: usize, size: usize, inputs: usize, outputs: usize, kernel:
 }
 
 /// The parameters with or without their graph, as `x` has.
-fn matched<const X: usize, const D: usize>(x: &Tensor<X>, weight: &Tensor<D>, bias: &Tensor<1>) -> (Tensor<D>, Tensor<1>) {
+fn matched<const X: usize, const D: usize>(
+    x: &Tensor<X>,
+    weight: &Tensor<D>,
+    bias: &Tensor<1>,
+) -> (Tensor<D>, Tensor<1>) {
     if x.device().is_autodiff() {
         (weight.clone(), bias.clone())
     } else {
@@ -98,9 +102,16 @@ fn main() {
 }
 
 fn cases() {
-    for (batch, size, inputs, outputs) in
-        [(64, 28, 32, 32), (64, 28, 64, 64), (64, 14, 64, 64), (64, 14, 128, 128), (64, 7, 128, 128), (64, 8, 32, 32), (128, 8, 64, 64), (64, 4, 64, 64)]
-    {
+    for (batch, size, inputs, outputs) in [
+        (64, 28, 32, 32),
+        (64, 28, 64, 64),
+        (64, 14, 64, 64),
+        (64, 14, 128, 128),
+        (64, 7, 128, 128),
+        (64, 8, 32, 32),
+        (128, 8, 64, 64),
+        (64, 4, 64, 64),
+    ] {
         convolution(batch, size, inputs, outputs, 3, 1);
     }
     convolution(64, 28, 1, 32, 3, 1);
@@ -164,7 +175,15 @@ fn cases() {
             |x| plain::attention(x.clone(), x.clone(), x, 0.17, AttentionMask::Full),
         );
     }
-    let options = AdamW { learning_rate: 1e-3, beta_1: 0.9, beta_2: 0.999, eps: 1e-8, weight_decay: 0.01, step: 5, average_decay: 0.999 };
+    let options = AdamW {
+        learning_rate: 1e-3,
+        beta_1: 0.9,
+        beta_2: 0.999,
+        eps: 1e-8,
+        weight_decay: 0.01,
+        step: 5,
+        average_decay: 0.999,
+    };
     let state = || {
         let zeros = || Tensor::<1>::zeros([1_000_000], &Device::flex());
         Some(AdamWTensors { parameter: zeros(), m: zeros(), v: zeros(), average: Some(zeros()) })

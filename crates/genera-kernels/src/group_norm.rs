@@ -146,8 +146,8 @@ impl Norm {
         let simd = self.simd;
         let mut y = flex::unwritten(x.len());
         let mut moments = vec![0.0; self.x.shape()[0] * groups * 2];
-        let y_chunks = (&mut y[..], samples * size);
-        parallel::chunks_2(y_chunks, (&mut moments, samples * groups * 2), WORK * x.len(), |task, y, moments| {
+        let parts = [(&mut y[..], samples * size), (&mut moments[..], samples * groups * 2)];
+        parallel::chunks_together(parts, WORK * x.len(), |task, [y, moments]| {
             let x = &x[task * samples * size..];
             parallel::scratch(2 * channels, |by_channel| {
                 let (mean, inverse) = by_channel.split_at_mut(channels);
@@ -210,8 +210,8 @@ impl Backward<Flex, 3> for Norm {
         let mut x_gradient = flex::unwritten(x.len());
         // Σ δ and Σ δ x̂ by channel, of every task.
         let mut totals = vec![0.0; self.x.shape()[0].div_ceil(samples) * 2 * channels];
-        let out_chunks = (&mut x_gradient[..], samples * size);
-        parallel::chunks_2(out_chunks, (&mut totals, 2 * channels), 2 * WORK * x.len(), |task, out, totals| {
+        let parts = [(&mut x_gradient[..], samples * size), (&mut totals[..], 2 * channels)];
+        parallel::chunks_together(parts, 2 * WORK * x.len(), |task, [out, totals]| {
             let at = task * samples * size;
             let (x, gradient) = (&x[at..], &gradient[at..]);
             let moments = &ops.state[task * samples * groups * 2..];

@@ -19,19 +19,20 @@ pub(crate) fn chunks(values: &mut [f32], chunk: usize, work: usize, f: impl Fn(u
     }
 }
 
-/// As [`chunks`], over two slices at once that are cut into equally many chunks.
-pub(crate) fn chunks_2(
-    (a, chunk_a): (&mut [f32], usize),
-    (b, chunk_b): (&mut [f32], usize),
+/// As [`chunks`], over several slices at once that are cut into equally many chunks.
+pub(crate) fn chunks_together<const N: usize>(
+    slices: [(&mut [f32], usize); N],
     work: usize,
-    f: impl Fn(usize, &mut [f32], &mut [f32]) + Sync,
+    f: impl Fn(usize, [&mut [f32]; N]) + Sync,
 ) {
-    let (chunk_a, chunk_b) = (chunk_a.max(1), chunk_b.max(1));
-    debug_assert_eq!(a.len().div_ceil(chunk_a), b.len().div_ceil(chunk_b));
-    if work < SERIAL_WORK || a.len() <= chunk_a {
-        a.chunks_mut(chunk_a).zip(b.chunks_mut(chunk_b)).enumerate().for_each(|(i, (a, b))| f(i, a, b));
+    let mut chunks = slices.map(|(values, chunk)| values.chunks_mut(chunk.max(1)));
+    let count = chunks[0].len();
+    debug_assert!(chunks.iter().all(|chunks| chunks.len() == count));
+    let tasks = (0..count).map(|_| chunks.each_mut().map(|chunks| chunks.next().unwrap_or_default()));
+    if work < SERIAL_WORK || count < 2 {
+        tasks.enumerate().for_each(|(i, parts)| f(i, parts));
     } else {
-        a.par_chunks_mut(chunk_a).zip(b.par_chunks_mut(chunk_b)).enumerate().for_each(|(i, (a, b))| f(i, a, b));
+        tasks.collect::<Vec<_>>().into_par_iter().enumerate().for_each(|(i, parts)| f(i, parts));
     }
 }
 
