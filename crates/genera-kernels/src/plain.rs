@@ -1,8 +1,8 @@
 //! Every operation as a plain expression of Burn tensors: the definition that the kernels are tested against, and
 //! what runs on every device and processor that they do not serve. Differentiable by Burn's own autodiff.
 
-use burn::tensor::ops::ConvOptions as BurnConvOptions;
-use burn::tensor::{Bool, Tensor, activation, module};
+use burn::tensor::ops::{ConvOptions as BurnConvOptions, ConvTransposeOptions};
+use burn::tensor::{Bool, Int, Tensor, activation, module};
 
 use crate::activation::{LEAKY_SLOPE, SELU};
 use crate::optimizer::{AdamW, AdamWTensors};
@@ -62,6 +62,27 @@ pub fn conv2d(
     }
 }
 
+/// See [`conv_transpose2d`](crate::conv_transpose2d).
+pub fn conv_transpose2d(
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    bias: Option<Tensor<1>>,
+    size: [usize; 2],
+    options: ConvOptions,
+) -> Tensor<4> {
+    let ConvOptions { stride, padding, dilation, groups } = options;
+    // The padded image: what no tap reaches at its far end is the output padding.
+    let [_, _, kh, kw] = weight.dims();
+    let sizes = x.dims();
+    let rest = [0, 1].map(|axis| {
+        let reached = (sizes[1 + axis] - 1) * stride[axis] + dilation[axis] * ([kh, kw][axis] - 1) + 1;
+        size[axis] + padding[axis][0] + padding[axis][1] - reached
+    });
+    let burn_options = ConvTransposeOptions::new(stride, [0; 2], rest, dilation, groups);
+    let y = module::conv_transpose2d(x.permute([0, 3, 1, 2]), weight, bias, burn_options).permute([0, 2, 3, 1]);
+    y.narrow(1, padding[0][0], size[0]).narrow(2, padding[1][0], size[1])
+}
+
 /// See [`group_norm`](crate::group_norm).
 pub fn group_norm<const D: usize>(
     x: Tensor<D>,
@@ -106,6 +127,11 @@ pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, scale: f32, mask: Att
         scores = scores.mask_fill(hidden.unsqueeze::<4>(), f32::NEG_INFINITY);
     }
     activation::softmax(scores, 3).matmul(v)
+}
+
+/// See [`cross_entropy`](crate::cross_entropy).
+pub fn cross_entropy(logits: Tensor<2>, classes: Tensor<1, Int>) -> Tensor<1> {
+    -activation::log_softmax(logits, 1).gather(1, classes.unsqueeze_dim(1)).squeeze_dim(1)
 }
 
 /// See [`avg_pool2x2`](crate::avg_pool2x2).

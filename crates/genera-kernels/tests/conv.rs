@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Way, compare, gradient, outcome};
-use genera_kernels::{ConvOptions, conv2d, plain};
+use genera_kernels::{ConvOptions, conv_transpose2d, conv2d, plain};
 use proptest::prelude::*;
 
 /// One comparison: image `[B, H, W, I]`, kernel `[O, kh, kw]`.
@@ -70,4 +70,52 @@ fn shapes_of_real_networks() {
     check([5, 28, 28, 24], [40, 3, 3], half, true, false);
     check([5, 7, 7, 128], [136, 3, 3], ConvOptions::same(3), true, false);
     check([2, 9, 9, 8], [8, 3, 3], ConvOptions { groups: 4, ..ConvOptions::same(3) }, true, false);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn transposed(
+        (batch, height, width) in (1_usize..4, 1_usize..12, 1_usize..12),
+        (inputs, outputs) in (1_usize..20, 1_usize..20),
+        kernel in [1_usize..5, 1_usize..5],
+        stride in [1_usize..4, 1_usize..4],
+        dilation in [1_usize..3, 1_usize..3],
+        padding in [[0_usize..3, 0_usize..3], [0_usize..3, 0_usize..3]],
+        with_bias: bool,
+    ) {
+        let options = ConvOptions { stride, padding, dilation, groups: 1 };
+        let size = options.output_size([height, width], kernel);
+        prop_assume!(size.is_some());
+        check_transposed([batch, height, width, outputs], [inputs, kernel[0], kernel[1]], options, with_bias);
+    }
+}
+
+/// One comparison: result `[B, H, W, O]`, kernel `[I, kh, kw]`.
+fn check_transposed(result: [usize; 4], kernel: [usize; 3], options: ConvOptions, with_bias: bool) {
+    let [batch, height, width, outputs] = result;
+    let [inputs, kh, kw] = kernel;
+    let size = options.output_size([height, width], [kh, kw]).unwrap();
+    compare(&format!("conv_transpose2d {result:?} {kernel:?} {options:?}"), |way, source| {
+        let x = source.leaf([batch, size[0], size[1], inputs]);
+        let weight = source.leaf([inputs, outputs, kh, kw]);
+        let bias = source.leaf([outputs]);
+        let scaled = weight.clone() * ((inputs * kh * kw) as f32).powf(-0.5);
+        let run = if way == Way::Kernel { conv_transpose2d } else { plain::conv_transpose2d };
+        let y = run(x.clone(), scaled, with_bias.then(|| bias.clone()), [height, width], options);
+        outcome(source, y, |g| {
+            let mut all = vec![gradient(&x, g), gradient(&weight, g)];
+            if with_bias {
+                all.push(gradient(&bias, g));
+            }
+            all
+        })
+    });
+}
+
+#[test]
+fn transposed_shapes_of_real_networks() {
+    check_transposed([4, 8, 8, 16], [32, 3, 3], ConvOptions::same(3), true);
+    check_transposed([4, 28, 28, 16], [24, 4, 4], ConvOptions { stride: [2; 2], ..ConvOptions::same(3) }, true);
 }

@@ -2,9 +2,9 @@
 
 mod common;
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 use common::{Way, compare, gradient, outcome, values};
-use genera_kernels::{Activation, activate, group_norm, layer_norm, linear, plain};
+use genera_kernels::{Activation, activate, cross_entropy, group_norm, layer_norm, linear, plain};
 use proptest::prelude::*;
 
 fn any_activation() -> impl Strategy<Value = Activation> {
@@ -147,4 +147,20 @@ fn large_group_norm() {
         let y = run(x.clone(), weight.clone(), bias.clone(), 8, 1e-5, Activation::Silu);
         outcome(source, y, |g| vec![gradient(&x, g), gradient(&weight, g), gradient(&bias, g)])
     });
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(30))]
+
+    #[test]
+    fn cross_entropies(rows in 1_usize..200, classes in 1_usize..70, strength in 0.1_f32..30.0) {
+        compare(&format!("cross_entropy {rows}x{classes}"), |way, source| {
+            let logits = source.leaf([classes, rows]);
+            let targets: Vec<i32> = (0..rows).map(|row| (row * 7919 % classes) as i32).collect();
+            let targets = Tensor::<1, Int>::from_data(TensorData::new(targets, [rows]), &logits.device());
+            let run = if way == Way::Kernel { cross_entropy } else { plain::cross_entropy };
+            let cost = run(logits.clone().transpose() * strength, targets);
+            outcome(source, cost, |g| vec![gradient(&logits, g)])
+        });
+    }
 }

@@ -105,6 +105,20 @@ fn convolution_with_every_option() {
     assert_near("conv2d", &values(&y), &reference, 1e-6);
 }
 
+/// `<conv(image), y> = <image, convᵀ(y)>`.
+#[test]
+fn transposed_convolution_is_the_adjoint() {
+    let mut source = Source::new(9);
+    let options = ConvOptions { stride: [2, 3], padding: [[0, 3], [2, 1]], dilation: [1, 2], groups: 2 };
+    let (image, weight) = (source.normal([2, 8, 7, 4]), source.normal([6, 2, 3, 2]));
+    let [height, width] = options.output_size([8, 7], [3, 2]).unwrap();
+    let y = source.normal([2, height, width, 6]);
+    let forth = plain::conv2d(image.clone(), weight.clone(), None, None, options) * y.clone();
+    let back = plain::conv_transpose2d(y, weight, None, [8, 7], options) * image;
+    let [forth, back] = [forth, back].map(|products| wide(&products).iter().sum::<f64>());
+    assert!((forth - back).abs() < 1e-4, "{forth} {back}");
+}
+
 #[test]
 fn output_sizes() {
     assert_eq!(ConvOptions::same(3).output_size([7, 5], [3, 3]), Some([7, 5]));

@@ -115,14 +115,22 @@ pub(super) fn forward(
     let start = bias.map_or(Start::Zero, Start::Row);
     let mut y = flex::unwritten(batch * points * outputs);
     parallel::scratch(gemm::packed_len(k, outputs), |packed| {
-        gemm::pack(packed, k, outputs, |k, o| {
+        let element = |k: usize, o: usize| {
             let (tap, i) = (k / inputs, k % inputs);
             geometry.weight_at(weight, [o, i, tap / kernel[1], tap % kernel[1]])
-        });
+        };
+        if outputs <= gemm::FEW {
+            packed[..outputs * k].iter_mut().enumerate().for_each(|(at, value)| *value = element(at % k, at / k));
+        } else {
+            gemm::pack(packed, k, outputs, element);
+        }
         let packed = &*packed;
         parallel::chunks(&mut y, ROWS * outputs, 2 * batch * points * k * outputs, |block, y| {
             let (first, rows) = (block * ROWS, y.len() / outputs);
             let mut product = |a: &[f32]| {
+                if outputs <= gemm::FEW {
+                    return gemm::few_columns(simd, k, a, &packed[..outputs * k], bias, y);
+                }
                 gemm::multiply(
                     simd,
                     [rows, k, outputs],

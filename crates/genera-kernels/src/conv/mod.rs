@@ -7,7 +7,10 @@
 //! | [`plain`](crate::plain) | several groups |
 
 mod direct;
+mod transposed;
 mod winograd;
+
+pub use transposed::conv_transpose2d;
 
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
@@ -184,6 +187,38 @@ impl Geometry {
         let [inputs, outputs] = [self.outputs, self.inputs];
         Some(Self { image: self.size, size: self.image, inputs, outputs, options, ..*self }).filter(Self::winograd)
     }
+
+    fn forward(
+        &self,
+        simd: Simd,
+        x: &[f32],
+        weight: &[f32],
+        bias: Option<&[f32]>,
+        residual: Option<&[f32]>,
+    ) -> Vec<f32> {
+        if self.winograd() {
+            winograd::forward(simd, self, x, winograd::Taps::of(weight, self), bias, residual)
+        } else {
+            direct::forward(simd, self, x, weight, bias, residual)
+        }
+    }
+
+    /// The gradient of the image from that of the result.
+    fn image_gradient(&self, simd: Simd, y: &[f32], weight: &[f32]) -> Vec<f32> {
+        match self.reversed() {
+            Some(reversed) => winograd::forward(simd, &reversed, y, winograd::Taps::reversed(weight, self), None, None),
+            None => direct::image_gradient(simd, self, y, weight),
+        }
+    }
+
+    /// The gradient of the weight from that of the result.
+    fn weight_gradient(&self, simd: Simd, x: &[f32], y: &[f32]) -> Vec<f32> {
+        if self.winograd() {
+            winograd::weight_gradient(simd, self, x, y)
+        } else {
+            direct::weight_gradient(simd, self, x, y)
+        }
+    }
 }
 
 /// The operands, contiguous.
@@ -210,11 +245,7 @@ impl Convolution {
         let (bias, residual) = (bias.as_ref().map(flex::slice), residual.as_ref().map(flex::slice));
         let (x, weight) = (flex::slice(&self.x), flex::slice(&self.weight));
         let geometry = &self.geometry;
-        let y = if geometry.winograd() {
-            winograd::forward(self.simd, geometry, x, winograd::Taps::of(weight, geometry), bias, residual)
-        } else {
-            direct::forward(self.simd, geometry, x, weight, bias, residual)
-        };
+        let y = geometry.forward(self.simd, x, weight, bias, residual);
         flex::tensor(y, [geometry.batch, geometry.size[0], geometry.size[1], geometry.outputs])
     }
 }
@@ -229,24 +260,10 @@ impl Backward<Flex, 4> for Convolution {
         let gradient = gradients.consume::<Flex>(&ops.node).to_contiguous();
         let y = flex::slice(&gradient);
         flex::register(gradients, parent_x, || {
-            let weight = flex::slice(weight);
-            let gradient = match geometry.reversed() {
-                Some(reversed) => {
-                    let taps = winograd::Taps::reversed(weight, geometry);
-                    winograd::forward(*simd, &reversed, y, taps, None, None)
-                }
-                None => direct::image_gradient(*simd, geometry, y, weight),
-            };
-            flex::tensor(gradient, x.shape())
+            flex::tensor(geometry.image_gradient(*simd, y, flex::slice(weight)), x.shape())
         });
         flex::register(gradients, parent_weight, || {
-            let x = flex::slice(x);
-            let gradient = if geometry.winograd() {
-                winograd::weight_gradient(*simd, geometry, x, y)
-            } else {
-                direct::weight_gradient(*simd, geometry, x, y)
-            };
-            flex::tensor(gradient, weight.shape())
+            flex::tensor(geometry.weight_gradient(*simd, flex::slice(x), y), weight.shape())
         });
         flex::register(gradients, parent_bias, || {
             flex::tensor(gemm::column_sums(*simd, y, geometry.outputs), [geometry.outputs])

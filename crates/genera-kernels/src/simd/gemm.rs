@@ -258,7 +258,29 @@ pub(crate) fn column_sums(simd: Simd, a: &[f32], n: usize) -> Vec<f32> {
     total
 }
 
+/// Up to this many columns, [`few_columns`] beats a panel of which most is padding.
+pub(crate) const FEW: usize = 4;
+
 vectorised! {
+    /// `C[m, n] = start + A[m, k] · Bᵀ` for contiguous matrices with few columns, `B` `[n, k]`: dot products in lanes.
+    pub(crate) fn few_columns(k: usize, a: &[f32], b: &[f32], start: Option<&[f32]>, c: &mut [f32]) {
+        const LANES: usize = 32;
+        let n = b.len() / k.max(1);
+        for (a, c) in a.chunks_exact(k).zip(c.chunks_exact_mut(n)) {
+            for (j, (b, c)) in b.chunks_exact(k).zip(c).enumerate() {
+                let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+                let mut lanes = [0.0_f32; LANES];
+                for (a, b) in a.iter().zip(b) {
+                    for i in 0..LANES {
+                        lanes[i] = a[i].mul_add(b[i], lanes[i]);
+                    }
+                }
+                let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
+                *c = start.map_or(0.0, |start| start[j]) + (lanes.iter().sum::<f32>() + rest);
+            }
+        }
+    }
+
     /// Adds every row of `a` to `sums`.
     fn add_rows(sums: &mut [f32], a: &[f32]) {
         for row in a.chunks_exact(sums.len().max(1)) {

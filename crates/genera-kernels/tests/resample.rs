@@ -1,0 +1,31 @@
+//! Halving and doubling against the plain expressions: values, gradients, odd shapes, views, any number of threads.
+
+mod common;
+
+use common::{Way, compare, gradient, outcome};
+use genera_kernels::{avg_pool2x2, plain, upsample_nearest2x};
+use proptest::prelude::*;
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(30))]
+
+    #[test]
+    fn halving_and_doubling(
+        (batch, height, width, channels) in (1_usize..5, 2_usize..30, 2_usize..30, 1_usize..20),
+        from_nchw: bool,
+        halve: bool,
+    ) {
+        compare(&format!("{batch}x{height}x{width}x{channels}, halve: {halve}"), |way, source| {
+            let nhwc = [batch, height, width, channels];
+            let leaf = source.leaf(if from_nchw { [batch, channels, height, width] } else { nhwc });
+            let x = if from_nchw { leaf.clone().permute([0, 2, 3, 1]) } else { leaf.clone() };
+            let y = match (way, halve) {
+                (Way::Kernel, true) => avg_pool2x2(x),
+                (Way::Kernel, false) => upsample_nearest2x(x),
+                (Way::Plain, true) => plain::avg_pool2x2(x),
+                (Way::Plain, false) => plain::upsample_nearest2x(x),
+            };
+            outcome(source, y, |g| vec![gradient(&leaf, g)])
+        });
+    }
+}
