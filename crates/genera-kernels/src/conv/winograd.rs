@@ -14,6 +14,9 @@
 //! `ḡ = Gᵀ [ Σ (Bᵀ d B) ⊙ (A Ȳ Aᵀ) ] G`: all tiles of a bounded stretch are transformed, then every frequency is one
 //! matrix product, so the sums have a fixed order.
 
+// Columns of small matrices are read and written by index.
+#![allow(clippy::needless_range_loop)]
+
 use super::Geometry;
 use crate::flex;
 use crate::simd::gemm::{self, PANEL, Start, Strided};
