@@ -240,33 +240,18 @@ fn transform_images(
 ) {
     let &Geometry { image: [height, width], inputs, .. } = geometry;
     let [top, left] = [0, 1].map(|axis| geometry.options.padding[axis][0]);
-    parallel::scratch(FREQUENCIES * inputs, |patch| {
-        for (tile, (sample, [i, j])) in tiles.enumerate() {
-            let picture = &x[sample * height * width * inputs..][..height * width * inputs];
-            let (i, j) = (4 * i, 4 * j);
-            if i >= top && j >= left && i - top + 6 <= height && j - left + 6 <= width {
-                let at = ((i - top) * width + j - left) * inputs;
-                transform_image(simd, &picture[at..], width, inputs, v, tile, count);
-                continue;
-            }
-            // The rows and columns of the neighbourhood that lie inside the picture.
-            let inside = |first: usize, before: usize, end: usize| {
-                let begin = before.saturating_sub(first).min(6);
-                begin..(end + before).saturating_sub(first).clamp(begin, 6)
-            };
-            let (rows, columns) = (inside(i, top, height), inside(j, left, width));
-            patch.fill(0.0);
-            if !columns.is_empty() {
-                for row in rows {
-                    let from = ((i + row - top) * width + j + columns.start - left) * inputs;
-                    patch[(row * 6 + columns.start) * inputs..(row * 6 + columns.end) * inputs]
-                        .copy_from_slice(&picture[from..][..columns.len() * inputs]);
-                }
-            }
-            transform_image(simd, patch, 6, inputs, v, tile, count);
-        }
-    });
+    for (tile, (sample, [i, j])) in tiles.enumerate() {
+        let picture = &x[sample * height * width * inputs..][..height * width * inputs];
+        let places = std::array::from_fn(|at| {
+            let (row, column) = ((4 * i + at / 6).wrapping_sub(top), (4 * j + at % 6).wrapping_sub(left));
+            if row < height && column < width { (row * width + column) * inputs } else { OUTSIDE }
+        });
+        transform_image(simd, picture, &places, inputs, v, tile, count);
+    }
 }
+
+/// The place of a pixel that is not there.
+const OUTSIDE: usize = usize::MAX;
 
 /// The eight numbers of `values` from `at` on.
 #[inline(always)]
@@ -379,12 +364,22 @@ transforms! {
 }
 
 vectorised! {
-    /// `Bᵀ d B` of one tile whose neighbourhood begins at `x` in rows of `width` pixels.
-    fn transform_image(x: &[f32], width: usize, channels: usize, v: &mut [f32], tile: usize, count: usize) {
+    /// `Bᵀ d B` of one tile, whose neighbourhood lies at `places` of `x`.
+    fn transform_image(
+        x: &[f32],
+        places: &[usize; FREQUENCIES],
+        channels: usize,
+        v: &mut [f32],
+        tile: usize,
+        count: usize,
+    ) {
         for channel in (0..channels).step_by(LANES) {
             let mut half = [[splat(0.0); 6]; 6];
             for j in 0..6 {
-                let column = before(six!(i => load(eight(x, (i * width + j) * channels + channel))));
+                let column = before(six!(i => match places[i * 6 + j] {
+                    OUTSIDE => splat(0.0),
+                    place => load(eight(x, place + channel)),
+                }));
                 for i in 0..6 {
                     half[i][j] = column[i];
                 }
