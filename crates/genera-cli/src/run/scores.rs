@@ -1,0 +1,69 @@
+//! What a model measured, and whether that is what its recipe promised.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::failure::{Failure, Outcome};
+
+/// `scores.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Scores {
+    /// The recipe that was measured.
+    pub recipe_sha256: String,
+    /// The number of training steps taken.
+    pub step: u64,
+    /// The seed of the evaluation.
+    pub seed: u64,
+    /// Everything that was measured.
+    pub measures: Vec<Score>,
+    /// The recipe's expectations, held against it.
+    pub verdicts: Vec<Verdict>,
+}
+
+/// One number that says what it is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Score {
+    /// What was measured, as recipes name it.
+    pub measure: String,
+    /// The number.
+    pub value: f64,
+    /// The same measure of something known, to hold the number against.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<Baseline>,
+    /// How it was measured: sizes of samples, features, unit, standard error, seed.
+    pub record: Map<String, Value>,
+}
+
+/// A number to hold a score against.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Baseline {
+    /// What it was measured on.
+    pub of: String,
+    /// The number.
+    pub value: f64,
+}
+
+/// One expectation of the recipe.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// What is measured.
+    pub measure: String,
+    /// What was promised, in words.
+    pub expected: String,
+    /// What was measured; nothing if it could not be.
+    pub measured: Option<f64>,
+    /// Whether the promise is kept.
+    pub met: bool,
+}
+
+pub fn read(path: &Path) -> Outcome<Option<Scores>> {
+    let text = match std::fs::read(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Failure::file(path)(error)),
+    };
+    let unreadable = |error| Failure::new(format!("{}: {error}; `genera eval` writes it anew", path.display()));
+    serde_json::from_slice(&text).map(Some).map_err(unreadable)
+}
