@@ -1,0 +1,23 @@
+//! The recipes that come with the program.
+
+/// What `genera train` trains if nothing is named.
+pub const DEFAULT: &str = "ddpm-digits";
+
+macro_rules! recipes {
+    ($($name:literal),* $(,)?) => {
+        /// Name and TOML text.
+        const RECIPES: &[(&str, &str)] = &[$(($name, include_str!(concat!("../../../../recipes/", $name, ".toml")))),*];
+    };
+}
+
+recipes!("ddpm-digits", "ddpm-moons", "ddpm-mnist", "ddpm-fashion", "digits-classifier", "mnist-classifier");
+
+/// The names, in the order of the list above.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    RECIPES.iter().map(|(name, _)| *name)
+}
+
+/// The TOML of the recipe called `name`.
+pub fn text(name: &str) -> Option<&'static str> {
+    RECIPES.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
+}

@@ -1,0 +1,163 @@
+//! What a recipe promises: a measure, a bound, and what was measured when the bound was set.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// A promise.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Expect {
+    /// What is measured.
+    pub measure: Measure,
+    /// The upper bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_most: Option<f64>,
+    /// The lower bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_least: Option<f64>,
+    /// What was measured when the bound was set.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub measured: Vec<Measured>,
+}
+
+/// A number measured when a bound was set.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Measured {
+    /// The seed of the training.
+    pub seed: u64,
+    /// What it reached.
+    pub value: f64,
+}
+
+impl Expect {
+    /// Whether `value` is what was promised. NaN never is.
+    pub fn holds(&self, value: f64) -> bool {
+        self.at_most.is_none_or(|bound| value <= bound)
+            && self.at_least.is_none_or(|bound| value >= bound)
+            && !value.is_nan()
+    }
+
+    /// The bound in words.
+    pub fn bound(&self) -> String {
+        let most = self.at_most.map(|bound| format!("at most {bound}"));
+        let least = self.at_least.map(|bound| format!("at least {bound}"));
+        [least, most].into_iter().flatten().collect::<Vec<_>>().join(" and ")
+    }
+}
+
+/// Everything that can be measured. In text, what it is measured with or on follows an `@`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Measure {
+    /// `frechet@CLASSIFIER`: Fréchet distance between samples and held-out data on a classifier's features.
+    Frechet(String),
+    /// `frechet-ratio@CLASSIFIER`: that distance over the one between training and held-out data.
+    FrechetRatio(String),
+    /// `rarest-class@CLASSIFIER`: the share of the rarest class among the samples.
+    RarestClass(String),
+    /// `top-probability@CLASSIFIER`: the mean probability of the class that the classifier names.
+    TopProbability(String),
+    /// `mmd@held-out`: squared maximum mean discrepancy between samples and held-out data.
+    Mmd,
+    /// `mmd-p@held-out`: the p-value of the permutation test that belongs to it.
+    MmdP,
+    /// `bits-per-dimension@held-out`: the variational bound on held-out data.
+    BitsPerDimension,
+    /// `nats@held-out`: the same bound in nats a row.
+    Nats,
+    /// `accuracy@held-out`: the share of held-out rows that a classifier names rightly.
+    Accuracy,
+    /// `samples-per-second`: the speed of sampling here.
+    SamplesPerSecond,
+}
+
+/// What is measured on held-out data, and what needs nothing.
+const PLAIN: [(&str, Measure); 6] = [
+    ("mmd@held-out", Measure::Mmd),
+    ("mmd-p@held-out", Measure::MmdP),
+    ("bits-per-dimension@held-out", Measure::BitsPerDimension),
+    ("nats@held-out", Measure::Nats),
+    ("accuracy@held-out", Measure::Accuracy),
+    ("samples-per-second", Measure::SamplesPerSecond),
+];
+
+type OfClassifier = fn(String) -> Measure;
+const OF_CLASSIFIER: [(&str, OfClassifier); 4] = [
+    ("frechet", Measure::Frechet),
+    ("frechet-ratio", Measure::FrechetRatio),
+    ("rarest-class", Measure::RarestClass),
+    ("top-probability", Measure::TopProbability),
+];
+
+impl fmt::Display for Measure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (kind, classifier) = match self {
+            Self::Frechet(classifier) => ("frechet", classifier),
+            Self::FrechetRatio(classifier) => ("frechet-ratio", classifier),
+            Self::RarestClass(classifier) => ("rarest-class", classifier),
+            Self::TopProbability(classifier) => ("top-probability", classifier),
+            plain => {
+                let name = PLAIN.iter().find(|(_, measure)| measure == plain).map_or("", |(name, _)| name);
+                return f.write_str(name);
+            }
+        };
+        write!(f, "{kind}@{classifier}")
+    }
+}
+
+impl FromStr for Measure {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some((_, measure)) = PLAIN.iter().find(|(name, _)| *name == text) {
+            return Ok(measure.clone());
+        }
+        let (kind, with) = text.split_once('@').unwrap_or((text, ""));
+        match OF_CLASSIFIER.iter().find(|(name, _)| *name == kind) {
+            Some((_, measure)) if !with.is_empty() => Ok(measure(with.to_owned())),
+            _ => {
+                let of_classifier = OF_CLASSIFIER.iter().map(|(name, _)| format!("`{name}@CLASSIFIER`"));
+                let all: Vec<String> = PLAIN.iter().map(|(name, _)| format!("`{name}`")).chain(of_classifier).collect();
+                Err(format!("unknown measure `{text}`, expected one of {}", all.join(", ")))
+            }
+        }
+    }
+}
+
+impl TryFrom<String> for Measure {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Measure> for String {
+    fn from(measure: Measure) -> Self {
+        measure.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_measure_survives_its_name() {
+        let with = OF_CLASSIFIER.iter().map(|(_, measure)| measure("digits-classifier".into()));
+        for measure in PLAIN.iter().map(|(_, measure)| measure.clone()).chain(with) {
+            assert_eq!(measure.to_string().parse(), Ok(measure));
+        }
+        assert!("frechet".parse::<Measure>().is_err() && "fid@x".parse::<Measure>().is_err());
+    }
+
+    #[test]
+    fn bounds_are_inclusive_and_nan_meets_none() {
+        let expect = Expect { measure: Measure::Mmd, at_most: Some(2.0), at_least: Some(1.0), measured: vec![] };
+        assert_eq!([0.9, 1.0, 2.0, 2.1, f64::NAN].map(|value| expect.holds(value)), [false, true, true, false, false]);
+        assert_eq!(expect.bound(), "at least 1 and at most 2");
+    }
+}
