@@ -1,0 +1,176 @@
+//! The command line, typed. What every flag means is said here and nowhere else.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::device::DeviceName;
+
+/// Train, sample, score and report on deep generative models.
+#[derive(Debug, Parser)]
+#[command(name = "genera", version, propagate_version = true, max_term_width = 100)]
+#[command(
+    after_help = "Exit codes: 0 done, 1 failed or an expectation is not met, 2 the command line makes no sense, \
+                        130 stopped by Ctrl-C or SIGTERM after saving."
+)]
+pub struct Cli {
+    #[command(flatten)]
+    pub common: Common,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What every command understands.
+#[derive(Clone, Debug, Args)]
+pub struct Common {
+    /// Where tensors live: cpu, cuda, vulkan, metal or webgpu, with `:N` for the N-th of its kind
+    #[arg(long, global = true, default_value = "cpu", value_name = "DEVICE", help_heading = "Everywhere")]
+    pub device: DeviceName,
+    /// Threads to compute with [default: as many as the machine has]; the results do not depend on it
+    #[arg(long, global = true, value_name = "N", help_heading = "Everywhere", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub threads: Option<u16>,
+    /// Folder of data sets
+    #[arg(long, global = true, value_name = "DIR", env = "GENERA_DATA", help_heading = "Everywhere")]
+    pub data: Option<PathBuf>,
+    /// Results as JSON
+    #[arg(long, global = true, help_heading = "Everywhere")]
+    pub json: bool,
+    /// Nothing on stderr but warnings and errors
+    #[arg(long, short, global = true, help_heading = "Everywhere")]
+    pub quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Train a model by a recipe
+    Train(Train),
+    /// Draw from a trained run, or from a pipeline folder of diffusers
+    Sample(Sample),
+    /// Measure a run and hold it against its recipe
+    Eval(Eval),
+    /// Write the report of a run: one HTML page
+    Report(Report),
+    /// List the recipes, or print one
+    Recipes(Recipes),
+    /// List, describe or download data sets
+    Data(Data),
+    /// Check this machine and this program
+    Doctor,
+    /// Print completions for a shell
+    Completions(Completions),
+}
+
+#[derive(Debug, Args)]
+pub struct Train {
+    /// A recipe (`genera recipes` lists them), a TOML file, or, with --resume, a run [default: ddpm-digits]
+    pub recipe: Option<String>,
+    /// The run directory [default: runs/RECIPE-SEED]
+    #[arg(long, short, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// The seed of everything random [default: the recipe's]
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Change a value of the recipe: train.steps=200 (repeatable)
+    #[arg(long, value_name = "A.B.C=VALUE")]
+    pub set: Vec<String>,
+    /// Go on from the newest checkpoint of the run
+    #[arg(long)]
+    pub resume: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Sample {
+    /// A run directory, or a folder with model_index.json, unet/ and scheduler/
+    #[arg(value_name = "RUN | PIPELINE_DIR")]
+    pub source: PathBuf,
+    /// How many samples
+    #[arg(short, long = "count", value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
+    pub n: u32,
+    /// The seed of the noise
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// ddpm, ddim, euler, heun or dpm-solver++ [default: the recipe's]
+    #[arg(long, value_name = "NAME")]
+    pub solver: Option<String>,
+    /// Steps of the solver [default: the recipe's]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub steps: Option<u32>,
+    /// Noise that DDIM adds: 0 none, 1 as much as DDPM
+    #[arg(long, value_name = "X")]
+    pub eta: Option<f64>,
+    /// Start from this noise, [n, F] or [n, C, H, W], instead of drawing it
+    #[arg(long, value_name = "FILE.npy")]
+    pub noise: Option<PathBuf>,
+    /// The classes to draw, in turn; for models that are told the class [default: every class in turn]
+    #[arg(long, value_name = "CLASS,...", value_delimiter = ',')]
+    pub labels: Option<Vec<usize>>,
+    /// Samples computed at a time; changes nothing but speed and memory
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..), hide = true)]
+    pub chunk: u32,
+    /// FILE.png (one grid), FILE.npy, FILE.npz, FILE.safetensors, or a folder of PNG files
+    /// [default: samples-SEED.png, or .npy for what is no picture]
+    #[arg(long, short, value_name = "FILE | DIR")]
+    pub out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct Eval {
+    /// The run
+    pub run: PathBuf,
+    /// Succeed only if every expectation of the recipe holds
+    #[arg(long)]
+    pub check: bool,
+    /// The seed of the samples that are measured
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// The run of the classifier that measures `...@CLASSIFIER` [default: runs/CLASSIFIER-0 beside this run]
+    #[arg(long, value_name = "RUN")]
+    pub classifier: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct Report {
+    /// The run
+    pub run: PathBuf,
+    /// Where to write the page [default: RUN/report.html]
+    #[arg(long, short, value_name = "FILE.html")]
+    pub out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct Recipes {
+    /// The recipe to print
+    pub name: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Data {
+    /// The set to describe: a known name, a toy density, a file or a folder
+    pub name: Option<String>,
+    #[command(subcommand)]
+    pub action: Option<DataAction>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum DataAction {
+    /// Download a public set, with checksums
+    Fetch {
+        /// The set
+        name: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Completions {
+    /// The shell
+    pub shell: clap_complete::Shell,
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_definition_is_sound() {
+        <super::Cli as clap::CommandFactory>::command().debug_assert();
+    }
+}

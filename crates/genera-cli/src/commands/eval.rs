@@ -1,0 +1,78 @@
+//! `genera eval RUN`: measures a run and holds it against its recipe.
+
+use std::path::Path;
+
+use super::{Context, Loaded};
+use crate::args::Eval;
+use crate::console::{Colour, Console, table};
+use crate::failure::{Failure, Outcome};
+use crate::measure::{self, Plan};
+use crate::run::Scores;
+
+pub fn run(context: &Context, args: &Eval) -> Outcome {
+    let console = context.console;
+    let loaded = Loaded::open(&args.run, context)?;
+    let runs = loaded.run.path().parent().unwrap_or(Path::new("."));
+    let plan = Plan { seed: args.seed, classifier: args.classifier.as_deref(), runs };
+    let scores = measure::evaluate(&loaded.subject(context), &plan, |what| console.note(what))?;
+    loaded.run.write_scores(&scores)?;
+    if console.json {
+        console.json(&scores)?
+    } else {
+        say(console, &scores)?
+    }
+    if args.check && scores.verdicts.iter().any(|verdict| !verdict.met) {
+        return Err(Failure::Unmet);
+    }
+    Ok(())
+}
+
+/// Prints scores and verdicts as a table.
+pub fn say(console: Console, scores: &Scores) -> Outcome {
+    let mut rows = vec![["measure", "measured", "beside", "expected", ""].map(str::to_owned).to_vec()];
+    for score in &scores.measures {
+        let beside = score.baseline.as_ref().map(|baseline| format!("{} ({})", number(baseline.value), baseline.of));
+        let verdict = scores.verdicts.iter().find(|verdict| verdict.measure == score.measure);
+        let expected = verdict.map_or_else(String::new, |verdict| verdict.expected.clone());
+        let met = verdict.map(|verdict| verdict.met);
+        rows.push(vec![
+            score.measure.clone(),
+            number(score.value),
+            beside.unwrap_or_default(),
+            expected,
+            word(console, met),
+        ]);
+    }
+    for verdict in scores.verdicts.iter().filter(|verdict| verdict.measured.is_none()) {
+        let (measure, expected) = (verdict.measure.clone(), verdict.expected.clone());
+        rows.push(vec![measure, "not measured".to_owned(), String::new(), expected, word(console, Some(false))]);
+    }
+    table(&rows).iter().try_for_each(|line| console.say(line))
+}
+
+fn word(console: Console, met: Option<bool>) -> String {
+    match met {
+        Some(true) => console.coloured("met", Colour::Green),
+        Some(false) => console.coloured("NOT MET", Colour::Red),
+        None => String::new(),
+    }
+}
+
+/// Four significant digits.
+fn number(value: f64) -> String {
+    let digits = if value == 0.0 { 0 } else { 3 - value.abs().log10().floor() as i32 };
+    match digits {
+        ..=0 => format!("{value:.0}"),
+        1..=6 => format!("{value:.*}", digits as usize),
+        _ => format!("{value:.3e}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn numbers_are_short() {
+        let shown = [0.0, 12345.6, 1.23456, 0.012345, 1e-9, -2.5, f64::NAN].map(super::number);
+        assert_eq!(shown, ["0", "12346", "1.235", "0.01235", "1.000e-9", "-2.500", "NaN"]);
+    }
+}

@@ -1,0 +1,235 @@
+//! `genera report RUN`: everything that a run knows about itself, on one page.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use genera_data::Dataset;
+use genera_metrics::{Points, nearest};
+use genera_rng::Rng;
+
+use super::{Context, Loaded};
+use crate::args::Report as Args;
+use crate::export::{Drawn, Picture};
+use crate::failure::Outcome;
+use crate::measure::{Draw, Subject};
+use crate::report::{
+    Bars, Curve, Density, Facts, Frame, Likelihood, Neighbour, Picture as Shown, Plane, Report, Score as Line, Unit,
+    render,
+};
+use crate::run::{RunDir, Scores, write_atomically};
+
+/// Samples in the grid, samples shown beside their neighbours, stations of a trajectory, points and paths in the plane.
+const GRID: usize = 64;
+const NEIGHBOURS: usize = 12;
+const STATIONS: usize = 8;
+const POINTS: usize = 2000;
+const PATHS: usize = 40;
+/// Cells of the density's grid, a side.
+const CELLS: usize = 80;
+
+pub fn run(context: &Context, args: &Args) -> Outcome {
+    let loaded = Loaded::open(&args.run, context)?;
+    let scores = loaded.run.scores()?;
+    let out = args.out.clone().unwrap_or_else(|| loaded.run.report_path());
+    write(&loaded.run, &loaded.subject(context), scores.as_ref(), context, &out)?;
+    if context.console.json {
+        return context.console.json(&serde_json::json!({ "report": out }));
+    }
+    context.console.say(out.display())
+}
+
+/// Writes the page of `subject` to `out`.
+pub fn write(run: &RunDir, subject: &Subject<'_>, scores: Option<&Scores>, context: &Context, out: &Path) -> Outcome {
+    let recipe = run.recipe();
+    let log = run.log()?;
+    let minutes = log.last().map_or(0.0, |line| line.seconds / 60.0);
+    let mut report = Report {
+        title: recipe.title.clone(),
+        recipe: recipe.name.clone(),
+        paper: recipe.paper.clone().unwrap_or_default(),
+        claim: claim(subject),
+        recipe_toml: recipe.to_toml()?,
+        facts: Facts {
+            seed: recipe.seed,
+            recipe_hash: run.recipe_sha256().to_owned(),
+            dataset: dataset(subject),
+            device: context.device_name.to_string(),
+            threads: rayon::current_num_threads(),
+            steps: subject.step,
+            minutes,
+            parameters: subject.trainee.parameters() as u64,
+            version: format!("genera {}", env!("CARGO_PKG_VERSION")),
+            date: String::new(),
+        },
+        curves: curves(&log),
+        commands: vec![
+            format!("genera train {} --seed {} --out {}", recipe.name, recipe.seed, run.path().display()),
+            format!("genera eval {} --check", run.path().display()),
+            format!("genera sample {} -n 64 --out samples.png", run.path().display()),
+        ],
+        ..Report::default()
+    };
+    if let Some(scores) = scores {
+        tell_scores(&mut report, scores);
+    }
+    if subject.trainee.view().denoise.is_some() {
+        show_samples(&mut report, subject)?;
+    }
+    write_atomically(out, render(&report).as_bytes())
+}
+
+fn claim(subject: &Subject<'_>) -> String {
+    let expected: Vec<String> =
+        subject.recipe.expect.iter().map(|expect| format!("{} {}", expect.measure, expect.bound())).collect();
+    if expected.is_empty() { String::new() } else { format!("It must reach: {}.", expected.join("; ")) }
+}
+
+fn dataset(subject: &Subject<'_>) -> String {
+    let (train, held_out) = (subject.data.train(), subject.data.held_out());
+    format!("{}, {} rows to learn from, {} held out", subject.recipe.data.name, train.len(), held_out.len())
+}
+
+fn curves(log: &[crate::run::LogLine]) -> Vec<Curve> {
+    let mut series: BTreeMap<&str, Vec<(f64, f64)>> = BTreeMap::new();
+    for line in log {
+        for (name, value) in &line.scalars {
+            series.entry(name).or_default().push((line.step as f64, *value));
+        }
+    }
+    let mut curves: Vec<Curve> = series
+        .into_iter()
+        .map(|(name, points)| Curve { name: name.to_owned(), x_label: "step".to_owned(), points })
+        .collect();
+    curves.sort_by_key(|curve| curve.name != "loss");
+    curves
+}
+
+fn tell_scores(report: &mut Report, scores: &Scores) {
+    for score in &scores.measures {
+        let verdict = scores.verdicts.iter().find(|verdict| verdict.measure == score.measure);
+        let number = |key: &str| score.record.get(key).and_then(serde_json::Value::as_f64);
+        if score.measure == "nats@held-out" {
+            let value = serde_json::Value::Object(score.record.clone());
+            let text = |pointer: &str| {
+                value.pointer(pointer).and_then(|text| text.as_str().map(str::to_owned)).unwrap_or_default()
+            };
+            let bits = scores.measures.iter().find(|other| other.measure == "bits-per-dimension@held-out");
+            report.likelihoods.push(Likelihood {
+                split: "held out".to_owned(),
+                kind: text("/protocol/kind/name").replace('_', " "),
+                negative_log_likelihood: -score.value,
+                standard_error: number("standard_error").unwrap_or(0.0),
+                bits_per_dim: bits.map(|bits| bits.value),
+                dequantisation: text("/protocol/dequantisation/name"),
+                n: number("n").unwrap_or(0.0) as u64,
+                seed: scores.seed,
+            });
+            continue;
+        }
+        if score.measure.starts_with("rarest-class@") {
+            let fractions =
+                score.record.get("samples").and_then(|samples| samples.get("fractions")).and_then(|f| f.as_array());
+            let bars =
+                fractions.into_iter().flatten().enumerate().filter_map(|(k, f)| Some((k.to_string(), f.as_f64()?)));
+            let bars: Vec<(String, f64)> = bars.collect();
+            let even = 1.0 / bars.len().max(1) as f64;
+            report.bars.push(Bars {
+                title: "Share of each class among the samples".to_owned(),
+                unit: Unit::Share,
+                bars,
+                mark: Some(("even shares".to_owned(), even)),
+            });
+        }
+        report.scores.push(Line {
+            measure: score.measure.clone(),
+            value: score.value,
+            n: number("n").map(|n| n as u64),
+            standard_error: number("standard_error"),
+            baseline: score.baseline.as_ref().map(|baseline| (baseline.of.clone(), baseline.value)),
+            expectation: verdict.map(|verdict| verdict.expected.clone()),
+            holds: verdict.map(|verdict| verdict.met),
+        });
+    }
+}
+
+fn show_samples(report: &mut Report, subject: &Subject<'_>) -> Outcome {
+    let draw = Draw::of_recipe(subject)?;
+    let rng = Rng::new(0).fork("report");
+    if draw.shape == [2] {
+        return show_plane(report, subject, &draw, &rng);
+    }
+    let drawn = draw.rows(GRID, &rng)?;
+    if let Some(grid) = drawn.overview() {
+        let caption = format!("{GRID} samples, not chosen: seed 0 of `genera report`");
+        report.samples.push(Shown { png: grid.to_png(&Vec::new())?, caption });
+    }
+    report.neighbours = neighbours(subject, &drawn)?;
+    for (time, station) in draw.trajectory(8, STATIONS, &rng)? {
+        let tiles = (0..station.n).map(|index| station.picture(index)).collect::<Option<Vec<Picture>>>();
+        if let Some(column) = tiles.and_then(|tiles| Picture::grid_of(&tiles, 1)) {
+            let label = if time < 0.0 { "data".to_owned() } else { format!("t = {time:.0}") };
+            report.trajectory.push(Frame { png: column.to_png(&Vec::new())?, label });
+        }
+    }
+    Ok(())
+}
+
+/// Samples beside the training images nearest to them: does the model recite?
+fn neighbours(subject: &Subject<'_>, drawn: &Drawn) -> Outcome<Vec<Neighbour>> {
+    let data = subject.data;
+    let train = data.first_rows(data.train(), usize::MAX)?;
+    let features = data.train().features();
+    let n = NEIGHBOURS.min(drawn.n);
+    let samples = Points::new(&drawn.rows[..n * features], n, features)?;
+    let real = Points::new(&train, train.len() / features, features)?;
+    let found = nearest(&samples, &real, 1)?;
+    let training = Drawn { n: real.n(), rows: train.clone(), labels: None, ..drawn.clone() };
+    let mut shown = Vec::new();
+    for index in 0..n {
+        let (at, distance) = (found.indices[index], found.distances[index]);
+        if let (Some(sample), Some(neighbour)) = (drawn.picture(index), training.picture(at)) {
+            let none = Vec::new();
+            shown.push(Neighbour { sample: sample.to_png(&none)?, neighbour: neighbour.to_png(&none)?, distance });
+        }
+    }
+    Ok(shown)
+}
+
+fn show_plane(report: &mut Report, subject: &Subject<'_>, draw: &Draw<'_>, rng: &Rng) -> Outcome {
+    let pairs =
+        |rows: &[f32]| rows.chunks_exact(2).map(|point| [f64::from(point[0]), f64::from(point[1])]).collect::<Vec<_>>();
+    let Dataset::Table(table) = subject.data.held_out() else { return Ok(()) };
+    let data = pairs(table.values());
+    let drawn = draw.rows(POINTS, rng)?;
+    let stations = draw.trajectory(PATHS, 20, rng)?;
+    let trajectories = (0..PATHS)
+        .map(|path| {
+            stations.iter().map(|(_, rows)| [f64::from(rows.row(path)[0]), f64::from(rows.row(path)[1])]).collect()
+        })
+        .collect();
+    report.planes.push(Plane {
+        title: "Held-out points and samples".to_owned(),
+        density: subject.data.toy().map(|toy| density(toy, &data)),
+        data,
+        samples: pairs(&drawn.rows),
+        trajectories,
+    });
+    Ok(())
+}
+
+/// The true density, over the range of the points.
+fn density(toy: genera_data::Toy, points: &[[f64; 2]]) -> Density {
+    let range = |axis: usize| {
+        let [low, high] = points.iter().fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], point| {
+            [low.min(point[axis]), high.max(point[axis])]
+        });
+        let margin = 0.1 * (high - low);
+        [low - margin, high + margin]
+    };
+    let (x, y) = (range(0), range(1));
+    let centre = |[low, high]: [f64; 2], cell: usize| low + (high - low) * (cell as f64 + 0.5) / CELLS as f64;
+    let truth = toy.density();
+    let values = (0..CELLS).flat_map(|row| (0..CELLS).map(move |column| (row, column)));
+    let values = values.map(|(row, column)| truth.log_density([centre(x, column), centre(y, row)]).exp()).collect();
+    Density { label: format!("the true density of {}", toy.name()), x, y, columns: CELLS, values }
+}

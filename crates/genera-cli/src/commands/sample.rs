@@ -1,0 +1,142 @@
+//! `genera sample`: draws from a run, or from a pipeline folder that diffusers wrote.
+
+use std::path::{Path, PathBuf};
+
+use genera::diffusion::{Sampler, Solver};
+use genera_rng::Rng;
+
+use super::{Context, Loaded};
+use crate::args::Sample;
+use crate::export::{self, Drawn, Notes};
+use crate::failure::{Failure, Outcome};
+use crate::hash::sha256;
+use crate::measure::Draw;
+use crate::pipeline;
+use crate::recipe::nearest;
+use crate::run::RunDir;
+
+pub fn run(context: &Context, args: &Sample) -> Outcome {
+    if RunDir::is_run(&args.source) {
+        let loaded = Loaded::open(&args.source, context)?;
+        let mut draw = Draw::of_recipe(&loaded.subject(context))?;
+        if let Some(labels) = &args.labels {
+            draw.labels = checked(labels, loaded.data.classes(), loaded.run.recipe().model.is_conditional())?;
+        }
+        let name = ("genera:recipe".to_owned(), loaded.run.recipe().name.clone());
+        let hash = ("genera:recipe-sha256".to_owned(), loaded.run.recipe_sha256().to_owned());
+        let step = ("genera:step".to_owned(), loaded.step.to_string());
+        return write(context, args, draw, vec![name, hash, step]);
+    }
+    let model = pipeline::open(&args.source, &context.device)?;
+    let mut draw = pipeline::draw(&model, &context.device);
+    if let Some(labels) = &args.labels {
+        draw.labels = checked(labels, model.net.config().num_class_embeds, true)?;
+    }
+    let file = args.source.join("model_index.json");
+    let text = std::fs::read(&file).map_err(Failure::file(&file))?;
+    write(context, args, draw, vec![("genera:pipeline-sha256".to_owned(), sha256(&text))])
+}
+
+/// Draws, writes, says where.
+fn write(context: &Context, args: &Sample, mut draw: Draw<'_>, mut notes: Notes) -> Outcome {
+    let console = context.console;
+    draw.chunk = args.chunk as usize;
+    adjust(&mut draw.sampler, args)?;
+    // Everything that can be refused is refused before the work.
+    draw.sampler.chain(&draw.levels)?;
+    let features = draw.shape.iter().product();
+    let noise = args.noise.as_deref().map(|path| read_noise(path, args.n as usize, features)).transpose()?;
+    let nothing = Drawn {
+        rows: Vec::new(),
+        n: 0,
+        shape: draw.shape.clone(),
+        view: draw.view,
+        levels: draw.grey_levels,
+        labels: None,
+    };
+    let out = args.out.clone().unwrap_or_else(|| default_name(args.seed, &nothing));
+    export::check(&out, &nothing)?;
+
+    console.note(format!("device {}, {} threads", context.device_name, rayon::current_num_threads()));
+    let drawn = draw.rows_from(args.n as usize, noise.as_deref(), &Rng::new(args.seed).fork("sample"))?;
+    notes.extend(words(args, &draw.sampler));
+    export::write(&out, &drawn, &notes)?;
+    if console.json {
+        let notes: serde_json::Map<_, _> = notes.into_iter().map(|(name, text)| (name, text.into())).collect();
+        return console.json(&serde_json::json!({ "out": out, "shape": drawn.full_shape(), "notes": notes }));
+    }
+    console.say(out.display())
+}
+
+/// What the command line says of the solver.
+fn adjust(sampler: &mut Sampler, args: &Sample) -> Outcome {
+    if let Some(name) = &args.solver {
+        const NAMES: [&str; 6] = ["ancestral", "ddpm", "ddim", "euler", "heun", "dpm-solver++"];
+        sampler.solver = match name.as_str() {
+            "ancestral" | "ddpm" => Solver::Ancestral,
+            "ddim" => Solver::Ddim,
+            "euler" => Solver::Euler,
+            "heun" => Solver::Heun,
+            "dpm-solver++" => Solver::DpmSolver,
+            other => {
+                let hint = nearest(other, NAMES).map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
+                return Err(Failure::Usage(format!("--solver {other}: it is none of {}{hint}", NAMES.join(", "))));
+            }
+        };
+        if sampler.solver != Solver::Ddim {
+            // The recipe's eta speaks of the recipe's solver.
+            sampler.eta = 0.0;
+        }
+    }
+    sampler.steps = args.steps.map_or(sampler.steps, |steps| steps as usize);
+    sampler.eta = args.eta.unwrap_or(sampler.eta);
+    Ok(())
+}
+
+fn checked(labels: &[usize], classes: Option<usize>, conditional: bool) -> Outcome<Vec<usize>> {
+    let classes = classes
+        .filter(|_| conditional)
+        .ok_or_else(|| Failure::Usage("--labels: this model is not told the class of what it draws".to_owned()))?;
+    match labels.iter().find(|&&label| label >= classes) {
+        Some(label) => Err(Failure::Usage(format!("--labels {label}: the classes are 0 to {}", classes - 1))),
+        None => Ok(labels.to_vec()),
+    }
+}
+
+/// Standard normal noise from a file: the first `n` of its rows.
+fn read_noise(path: &Path, n: usize, features: usize) -> Outcome<Vec<f32>> {
+    let (shape, mut values) = export::read_npy(path)?;
+    let rows = shape.first().copied().unwrap_or(0);
+    let width: usize = shape.iter().skip(1).product();
+    if width != features || rows < n {
+        return Err(Failure::new(format!(
+            "{}: shape {shape:?}, but {n} samples of {features} numbers are asked for; say how many with -n",
+            path.display()
+        )));
+    }
+    if let Some(at) = values.iter().position(|value| !value.is_finite()) {
+        let (row, value) = (at / features, values[at]);
+        return Err(Failure::new(format!("{}: row {row} holds {value}; noise is finite", path.display())));
+    }
+    values.truncate(n * features);
+    Ok(values)
+}
+
+fn default_name(seed: u64, drawn: &Drawn) -> PathBuf {
+    let png = PathBuf::from(format!("samples-{seed}.png"));
+    if export::check(&png, drawn).is_ok() { png } else { png.with_extension("npy") }
+}
+
+/// What a picture should say about itself.
+fn words(args: &Sample, sampler: &Sampler) -> Notes {
+    let solver = serde_json::to_value(sampler.solver).ok().and_then(|name| name.as_str().map(str::to_owned));
+    let command: Vec<String> = std::env::args().skip(1).collect();
+    [
+        ("genera:seed", args.seed.to_string()),
+        ("genera:solver", format!("{} steps={} eta={}", solver.unwrap_or_default(), sampler.steps, sampler.eta)),
+        ("genera:command", format!("genera {}", command.join(" "))),
+        ("Software", format!("genera {}", env!("CARGO_PKG_VERSION"))),
+    ]
+    .map(|(name, text)| (name.to_owned(), text))
+    .to_vec()
+}

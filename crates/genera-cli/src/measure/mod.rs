@@ -1,0 +1,116 @@
+//! Measuring a trained model: what fits it, and whether that is what its recipe promised.
+
+mod bound;
+mod classifier;
+mod draw;
+mod plane;
+
+use std::path::Path;
+
+use genera::burn::tensor::Device;
+use genera_rng::Rng;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+pub use classifier::Judge;
+pub use draw::{Draw, labels_in_turn};
+
+use crate::data::Data;
+use crate::failure::{Failure, Outcome};
+use crate::family::Trainee;
+use crate::recipe::{Measure, Recipe};
+use crate::run::{Score, Scores, Verdict};
+
+/// A trained model and what it was trained on.
+pub struct Subject<'a> {
+    pub recipe: &'a Recipe,
+    pub recipe_sha256: &'a str,
+    pub trainee: &'a dyn Trainee,
+    pub data: &'a Data,
+    pub device: &'a Device,
+    /// Steps taken.
+    pub step: u64,
+}
+
+/// How to measure.
+pub struct Plan<'a> {
+    /// The seed of every sample drawn.
+    pub seed: u64,
+    /// The run of the classifier, if the user named one.
+    pub classifier: Option<&'a Path>,
+    /// Where to look for runs of classifiers.
+    pub runs: &'a Path,
+}
+
+/// Measures everything that fits the model. `tell` hears what is going on and what could not be measured.
+pub fn evaluate(subject: &Subject<'_>, plan: &Plan<'_>, mut tell: impl FnMut(String)) -> Outcome<Scores> {
+    let mut measures = Vec::new();
+    let view = subject.trainee.view();
+    if view.denoise.is_some() {
+        let n = subject.recipe.measure.samples;
+        tell(format!("drawing {n} samples"));
+        let started = std::time::Instant::now();
+        let drawn = Draw::of_recipe(subject)?.rows(n, &Rng::new(plan.seed).fork("evaluation"))?;
+        let seconds = started.elapsed().as_secs_f64();
+        if subject.data.shape() == [2] {
+            tell("comparing them with held-out points".to_owned());
+            measures.extend(plane::measure(subject, plan, &drawn)?);
+        }
+        if let Some(name) = classifier::name_for(subject) {
+            tell(format!("comparing them with held-out rows by {name}"));
+            match Judge::open(&name, plan, subject.device) {
+                Ok(judge) => measures.extend(judge.measure(subject, &drawn)?),
+                // Other measures still make sense; an expectation that needs this one is then not met.
+                Err(Failure::Failed(message)) => tell(format!("not measured with {name}: {message}")),
+                Err(other) => return Err(other),
+            }
+        }
+        measures.push(speed(n, seconds));
+    }
+    if view.lower_bound.is_some() {
+        tell("bounding the likelihood of held-out rows".to_owned());
+        measures.extend(bound::measure(subject, plan)?);
+    }
+    if let Some(classifier) = subject.trainee.classifier() {
+        measures.extend(classifier::accuracy(subject, classifier)?);
+    }
+    Ok(Scores {
+        recipe_sha256: subject.recipe_sha256.to_owned(),
+        step: subject.step,
+        seed: plan.seed,
+        verdicts: subject
+            .recipe
+            .expect
+            .iter()
+            .map(|expect| {
+                let measured = measures.iter().find(|score| score.measure == expect.measure.to_string());
+                let measured = measured.map(|score| score.value);
+                Verdict {
+                    measure: expect.measure.to_string(),
+                    expected: expect.bound(),
+                    measured,
+                    met: measured.is_some_and(|value| expect.holds(value)),
+                }
+            })
+            .collect(),
+        measures,
+    })
+}
+
+fn speed(n: usize, seconds: f64) -> Score {
+    Score {
+        measure: Measure::SamplesPerSecond.to_string(),
+        value: n as f64 / seconds,
+        baseline: None,
+        record: record(&serde_json::json!({ "n": n, "seconds": seconds })),
+    }
+}
+
+/// A record of the metrics crate as the JSON object that `scores.json` keeps.
+fn record(value: &impl Serialize) -> Map<String, Value> {
+    match serde_json::to_value(value) {
+        Ok(Value::Object(map)) => map,
+        Ok(other) => Map::from_iter([("record".to_owned(), other)]),
+        Err(error) => Map::from_iter([("error".to_owned(), Value::String(error.to_string()))]),
+    }
+}
