@@ -20,6 +20,7 @@ use crate::recipe::Recipe;
 /// A model, by family.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "family", rename_all = "kebab-case")]
+#[allow(clippy::large_enum_variant, reason = "there is one of it")]
 pub enum Family {
     /// Something that removes noise.
     Diffusion(DiffusionSpec),
@@ -55,6 +56,7 @@ pub struct DiffusionSpec {
 /// A network that sees noisy rows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
+#[allow(clippy::large_enum_variant, reason = "there is one of it")]
 pub enum DenoiserSpec {
     /// The U-Net of diffusers' `UNet2DModel`, with its keys.
     Unet(UNetConfig),
@@ -66,6 +68,7 @@ pub enum DenoiserSpec {
 
 /// What [`DenoiserSpec`] describes.
 #[derive(Module, Debug)]
+#[allow(clippy::large_enum_variant, reason = "there is one of it")]
 pub enum Denoiser {
     Unet(UNet),
     Mlp(ConditionalMlp),

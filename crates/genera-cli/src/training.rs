@@ -84,10 +84,13 @@ impl<'a> Session<'a> {
                 .fold(train.steps, u64::min);
             let ended = self.steps(trainee, step, next)?;
             step = ended.unwrap_or(next);
-            if step % train.checkpoint_every == 0 || step == train.steps || ended.is_some() {
+            if step.is_multiple_of(train.checkpoint_every) || step == train.steps || ended.is_some() {
                 self.save(trainee, step)?;
             }
-            if train.preview_every > 0 && (step % train.preview_every == 0 || step == train.steps) && ended.is_none() {
+            if train.preview_every > 0
+                && (step.is_multiple_of(train.preview_every) || step == train.steps)
+                && ended.is_none()
+            {
                 self.preview(trainee, step)?;
             }
             if ended.is_some() && step < train.steps {
@@ -212,7 +215,7 @@ impl Observer for Watcher {
         self.window.add(scalars);
         self.since_saved.add(scalars);
         self.display.show(done, scalars);
-        if (done % self.every == 0 || done == self.total)
+        if (done.is_multiple_of(self.every) || done == self.total)
             && let Err(failure) = self.write(done)
         {
             self.failure = Some(failure);
@@ -288,7 +291,7 @@ impl Display {
                     bar.set_message(format!("loss {:.4}", self.loss));
                 }
             }
-            None if done % self.total.div_ceil(10) == 0 || done == self.total => {
+            None if done.is_multiple_of(self.total.div_ceil(10)) || done == self.total => {
                 let rate = (done - self.first) as f64 / self.started.elapsed().as_secs_f64();
                 let left = (self.total - done) as f64 / rate;
                 let total = self.total;

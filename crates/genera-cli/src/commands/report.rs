@@ -21,7 +21,7 @@ use crate::run::{RunDir, Scores, write_atomically};
 /// Samples in the grid, samples shown beside their neighbours, stations of a trajectory, points and paths in the plane.
 const GRID: usize = 64;
 const NEIGHBOURS: usize = 12;
-const STATIONS: usize = 8;
+const STATIONS: usize = 7;
 const POINTS: usize = 2000;
 const PATHS: usize = 40;
 /// Cells of the density's grid, a side.
@@ -164,7 +164,7 @@ fn show_samples(report: &mut Report, subject: &Subject<'_>) -> Outcome {
         report.samples.push(Shown { png: grid.to_png(&Vec::new())?, caption });
     }
     report.neighbours = neighbours(subject, &drawn)?;
-    for (time, station) in draw.trajectory(8, STATIONS, &rng)? {
+    for (time, station) in draw.trajectory(4, STATIONS, &rng)? {
         let tiles = (0..station.n).map(|index| station.picture(index)).collect::<Option<Vec<Picture>>>();
         if let Some(column) = tiles.and_then(|tiles| Picture::grid_of(&tiles, 1)) {
             let label = if time < 0.0 { "data".to_owned() } else { format!("t = {time:.0}") };

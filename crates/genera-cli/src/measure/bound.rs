@@ -36,12 +36,14 @@ pub fn measure(subject: &Subject<'_>, plan: &Plan<'_>) -> Outcome<Vec<Score>> {
         seed: plan.seed,
     };
     let likelihood = Likelihood::of_rows(&nats, LogJacobian::Constant(0.0), protocol)?;
-    let score = |measure: Measure, value: f64| Score {
-        measure: measure.to_string(),
-        value,
-        baseline: None,
-        record: record(&likelihood),
+    let score = |measure: Measure, value: f64, standard_error: f64| {
+        let mut details = record(&likelihood);
+        // The record's own is in nats.
+        details.insert("standard_error".to_owned(), standard_error.into());
+        Score { measure: measure.to_string(), value, baseline: None, record: details }
     };
-    let bits = likelihood.bits_per_dim().map(|bits| score(Measure::BitsPerDimension, bits));
-    Ok([score(Measure::Nats, likelihood.nats)].into_iter().chain(bits).collect())
+    let nats = score(Measure::Nats, likelihood.nats, likelihood.standard_error);
+    let bits = likelihood.bits_per_dim().zip(likelihood.bits_per_dim_standard_error());
+    let bits = bits.map(|(value, standard_error)| score(Measure::BitsPerDimension, value, standard_error));
+    Ok([nats].into_iter().chain(bits).collect())
 }

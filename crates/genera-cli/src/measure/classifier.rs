@@ -88,7 +88,7 @@ impl Judge {
             baseline: baseline.map(|(of, value)| Baseline { of: of.to_owned(), value }),
             record: record(&details),
         };
-        let both = json!({ "samples_and_held_out": distance, "train_and_held_out": between_real });
+        let both = json!({ "n": drawn.n, "samples_and_held_out": distance, "train_and_held_out": between_real });
         let (of_train, of_held_out) = ("training data", "held-out data");
         Ok(vec![
             score(Measure::Frechet(name()), distance.value, Some((of_train, between_real.value)), both.clone()),
@@ -97,7 +97,7 @@ impl Judge {
                 Measure::RarestClass(name()),
                 rarest(&seen.fractions),
                 Some((of_held_out, rarest(&seen_real.fractions))),
-                json!({ "samples": seen, "held_out": seen_real }),
+                json!({ "n": drawn.n, "samples": seen, "held_out": seen_real }),
             ),
             score(
                 Measure::TopProbability(name()),

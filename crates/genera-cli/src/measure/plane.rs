@@ -32,12 +32,12 @@ pub fn measure(subject: &Subject<'_>, plan: &Plan<'_>, drawn: &Drawn) -> Outcome
         Some(toy) => {
             let fresh = toy.sample(drawn.n, &mut Rng::new(plan.seed).fork("fresh")).values().to_vec();
             let value = mmd2_unbiased(&Points::new(&fresh, drawn.n, 2)?, &real, &kernel)?;
-            Some(Baseline { of: format!("a fresh draw of {} points of {}", drawn.n, toy.name()), value })
+            Some(Baseline { of: "fresh draw".to_owned(), value })
         }
         None => None,
     };
     let details = record(&json!({
-        "test": test, "seed": plan.seed, "kernel": kernel,
+        "n": drawn.n, "test": test, "seed": plan.seed, "kernel": kernel,
         "held_out": if data.toy().is_some() { "a fresh draw of the density" } else { "the held-out rows" },
     }));
     Ok(vec![
