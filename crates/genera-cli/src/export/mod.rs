@@ -84,7 +84,7 @@ pub fn write(path: &Path, drawn: &Drawn, notes: &Notes) -> Outcome {
     write_atomically(path, &bytes)
 }
 
-/// Whether [`write`] can write `drawn`-like rows to `path`: asked before the work of drawing.
+/// Whether [`write()`] can write `drawn`-like rows to `path`: asked before the work of drawing.
 pub fn check(path: &Path, drawn: &Drawn) -> Outcome {
     let picturable = matches!(drawn.shape[..], [1 | 3, _, _]);
     match extension(path) {
