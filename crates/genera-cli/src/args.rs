@@ -123,6 +123,10 @@ pub struct Eval {
     /// The seed of the samples that are measured
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
+    /// Judge these samples, [n, F] or [n, C, H, W] in the model's numbers, in place of the model's own; the run's
+    /// scores stay as they are
+    #[arg(long, value_name = "FILE.npy")]
+    pub samples: Option<PathBuf>,
     /// The run of the classifier that measures `...@CLASSIFIER` [default: runs/CLASSIFIER-0 beside this run]
     #[arg(long, value_name = "RUN")]
     pub classifier: Option<PathBuf>,

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::{Context, Loaded};
 use crate::args::Eval;
 use crate::console::{Colour, Console, table};
+use crate::export;
 use crate::failure::{Failure, Outcome};
 use crate::measure::{self, Plan};
 use crate::run::Scores;
@@ -13,9 +14,16 @@ pub fn run(context: &Context, args: &Eval) -> Outcome {
     let console = context.console;
     let loaded = Loaded::open(&args.run, context)?;
     let runs = loaded.run.path().parent().unwrap_or(Path::new("."));
-    let plan = Plan { seed: args.seed, classifier: args.classifier.as_deref(), runs };
-    let scores = measure::evaluate(&loaded.subject(context), &plan, |what| console.note(what))?;
-    loaded.run.write_scores(&scores)?;
+    let subject = loaded.subject(context);
+    let features = subject.data.shape().iter().product();
+    let samples = args.samples.as_deref().map(|path| export::read_rows(path, features)).transpose()?;
+    let own = samples.is_none();
+    let plan = Plan { seed: args.seed, classifier: args.classifier.as_deref(), runs, samples };
+    let scores = measure::evaluate(&subject, &plan, |what| console.note(what))?;
+    // Somebody else's samples are no score of this run.
+    if own {
+        loaded.run.write_scores(&scores)?;
+    }
     if console.json {
         console.json(&scores)?
     } else {

@@ -105,18 +105,11 @@ fn checked(labels: &[usize], classes: Option<usize>, conditional: bool) -> Outco
 
 /// Standard normal noise from a file: the first `n` of its rows.
 fn read_noise(path: &Path, n: usize, features: usize) -> Outcome<Vec<f32>> {
-    let (shape, mut values) = export::read_npy(path)?;
-    let rows = shape.first().copied().unwrap_or(0);
-    let width: usize = shape.iter().skip(1).product();
-    if width != features || rows < n {
-        return Err(Failure::new(format!(
-            "{}: shape {shape:?}, but {n} samples of {features} numbers are asked for; say how many with -n",
-            path.display()
-        )));
-    }
-    if let Some(at) = values.iter().position(|value| !value.is_finite()) {
-        let (row, value) = (at / features, values[at]);
-        return Err(Failure::new(format!("{}: row {row} holds {value}; noise is finite", path.display())));
+    let mut values = export::read_rows(path, features)?;
+    let rows = values.len() / features;
+    if rows < n {
+        let path = path.display();
+        return Err(Failure::new(format!("{path}: {rows} rows, but {n} samples are asked for; say how many with -n")));
     }
     values.truncate(n * features);
     Ok(values)

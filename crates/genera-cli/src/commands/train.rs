@@ -154,7 +154,8 @@ fn conclude(context: &Context, run: &RunDir, trainee: &dyn Trainee, data: &Data)
         device: &context.device,
         step: recipe.train.steps,
     };
-    let plan = measure::Plan { seed: 0, classifier: None, runs: run.path().parent().unwrap_or(Path::new(".")) };
+    let plan =
+        measure::Plan { seed: 0, classifier: None, runs: run.path().parent().unwrap_or(Path::new(".")), samples: None };
     let scores = measure::evaluate(&subject, &plan, |what| console.note(what))?;
     run.write_scores(&scores)?;
     super::report::write(run, &subject, Some(&scores), context, &run.report_path())?;

@@ -47,6 +47,23 @@ pub fn read_npy(path: &Path) -> Outcome<(Vec<usize>, Vec<f32>)> {
     Ok((shape, values))
 }
 
+/// The rows of an `.npy` file of shape `[n, F]` or `[n, C, H, W]`: `n` times `features` finite numbers.
+pub fn read_rows(path: &Path, features: usize) -> Outcome<Vec<f32>> {
+    let (shape, values) = read_npy(path)?;
+    let width: usize = shape.iter().skip(1).product();
+    if shape.len() < 2 || width != features || values.is_empty() {
+        let path = path.display();
+        return Err(Failure::new(format!("{path}: shape {shape:?}, but rows of {features} numbers are needed")));
+    }
+    match values.iter().position(|value| !value.is_finite()) {
+        Some(at) => {
+            let (row, value) = (at / features, values[at]);
+            Err(Failure::new(format!("{}: row {row} holds {value}; all numbers must be finite", path.display())))
+        }
+        None => Ok(values),
+    }
+}
+
 /// `samples` and, where there are any, `labels`, with the notes as metadata.
 pub fn to_safetensors(drawn: &Drawn, notes: &Notes) -> Vec<u8> {
     let samples = Array { shape: drawn.full_shape(), values: drawn.rows.clone() };

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use genera_data::View;
 
-pub use arrays::{read_npy, to_npy};
+pub use arrays::{read_rows, to_npy};
 pub use picture::Picture;
 
 use crate::failure::{Failure, Outcome};
@@ -147,7 +147,7 @@ mod tests {
         for name in ["a.png", "a.npy", "a.npz", "a.safetensors", "folder"] {
             write(&scratch.path().join(name), &drawn, &notes).unwrap();
         }
-        let (shape, rows) = read_npy(&scratch.path().join("a.npy")).unwrap();
+        let (shape, rows) = arrays::read_npy(&scratch.path().join("a.npy")).unwrap();
         assert_eq!((shape, rows), (drawn.full_shape(), drawn.rows.clone()));
         let arrays = genera::weights::read(scratch.path().join("a.safetensors")).unwrap();
         assert_eq!(arrays["samples"].values, drawn.rows);

@@ -102,7 +102,8 @@ impl<'a> Draw<'a> {
         seen.into_iter().map(|(time, rows)| Ok((time, self.drawn(numbers(rows)?, None)))).collect()
     }
 
-    fn drawn(&self, rows: Vec<f32>, labels: Option<Vec<usize>>) -> Drawn {
+    /// Rows in the model's numbers as samples of it.
+    pub fn drawn(&self, rows: Vec<f32>, labels: Option<Vec<usize>>) -> Drawn {
         let n = rows.len() / self.shape.iter().product::<usize>();
         Drawn { rows, n, shape: self.shape.clone(), view: self.view, levels: self.grey_levels, labels }
     }

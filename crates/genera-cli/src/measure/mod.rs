@@ -40,6 +40,8 @@ pub struct Plan<'a> {
     pub classifier: Option<&'a Path>,
     /// Where to look for runs of classifiers.
     pub runs: &'a Path,
+    /// Samples to judge in place of the model's own, row-major in the model's numbers.
+    pub samples: Option<Vec<f32>>,
 }
 
 /// Measures everything that fits the model. `tell` hears what is going on and what could not be measured.
@@ -47,11 +49,18 @@ pub fn evaluate(subject: &Subject<'_>, plan: &Plan<'_>, mut tell: impl FnMut(Str
     let mut measures = Vec::new();
     let view = subject.trainee.view();
     if view.denoise.is_some() {
-        let n = subject.recipe.measure.samples;
-        tell(format!("drawing {n} samples"));
-        let started = std::time::Instant::now();
-        let drawn = Draw::of_recipe(subject)?.rows(n, &Rng::new(plan.seed).fork("evaluation"))?;
-        let seconds = started.elapsed().as_secs_f64();
+        let draw = Draw::of_recipe(subject)?;
+        let drawn = match &plan.samples {
+            Some(rows) => draw.drawn(rows.clone(), None),
+            None => {
+                let n = subject.recipe.measure.samples;
+                tell(format!("drawing {n} samples"));
+                let started = std::time::Instant::now();
+                let drawn = draw.rows(n, &Rng::new(plan.seed).fork("evaluation"))?;
+                measures.push(speed(n, started.elapsed().as_secs_f64()));
+                drawn
+            }
+        };
         if subject.data.shape() == [2] {
             tell("comparing them with held-out points".to_owned());
             measures.extend(plane::measure(subject, plan, &drawn)?);
@@ -65,9 +74,8 @@ pub fn evaluate(subject: &Subject<'_>, plan: &Plan<'_>, mut tell: impl FnMut(Str
                 Err(other) => return Err(other),
             }
         }
-        measures.push(speed(n, seconds));
     }
-    if view.lower_bound.is_some() {
+    if view.lower_bound.is_some() && plan.samples.is_none() {
         tell("bounding the likelihood of held-out rows".to_owned());
         measures.extend(bound::measure(subject, plan)?);
     }
