@@ -285,6 +285,8 @@ proptest! {
         let files = ["model_index.json", "scheduler/scheduler_config.json", "unet/config.json", &format!("unet/{WEIGHTS}")];
         let path = folder.path().join(files[which]);
         let mut bytes = fs::read(&path).unwrap();
+        // Without its last newline a JSON file is still whole.
+        bytes.truncate(bytes.trim_ascii_end().len().max(bytes.len() - 1));
         let place = (place * bytes.len() as f64) as usize;
         match truncate {
             true => bytes.truncate(place),
