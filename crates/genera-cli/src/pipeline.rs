@@ -8,7 +8,7 @@ use genera::interop::read_pipeline;
 use genera::nn::UNet;
 
 use crate::failure::{Failure, Outcome};
-use crate::measure::{Draw, labels_in_turn};
+use crate::measure::{Draw, Way, labels_in_turn};
 
 /// Rows at a time: networks of other projects may be large.
 const CHUNK: usize = 64;
@@ -33,9 +33,11 @@ pub fn open(folder: &Path, device: &Device) -> Outcome<Diffusion<UNet>> {
 /// How to draw from it. Its images have 256 grey levels on `[-1, 1]`.
 pub fn draw<'a>(model: &'a Diffusion<UNet>, device: &Device) -> Draw<'a> {
     Draw {
-        denoise: Box::new(move |labels| Box::new(model.given(labels))),
-        levels: model.levels().clone(),
-        sampler: model.config().sampler.clone(),
+        way: Way::Chain {
+            denoise: Box::new(move |labels| Box::new(model.given(labels))),
+            levels: model.levels().clone(),
+            sampler: model.config().sampler.clone(),
+        },
         shape: model.net.shape().to_vec(),
         view: genera_data::View::Symmetric,
         grey_levels: 256,

@@ -168,11 +168,9 @@ impl<'a> Session<'a> {
             device: self.device,
             step,
         };
-        if trainee.view().denoise.is_none() {
-            return Ok(());
-        }
+        let Some(draw) = Draw::of_recipe(&subject)? else { return Ok(()) };
         // The same noise every time: one sees the same pictures become clear.
-        let drawn = Draw::of_recipe(&subject)?.rows(PREVIEW, &Rng::new(recipe.seed).fork("preview"));
+        let drawn = draw.rows(PREVIEW, &Rng::new(recipe.seed).fork("preview"));
         let drawn = match drawn {
             Ok(drawn) => drawn,
             Err(Failure::Failed(message)) => {

@@ -61,6 +61,28 @@ fn train_sample_eval_report() {
     assert!(fs::read_to_string(here.join("r/report.html")).unwrap().contains("</html>"));
 }
 
+/// A folder that diffusers wrote, its noise and what its own DDIM makes of it in ten steps (`parity/pipeline.py`).
+#[test]
+fn a_pipeline_folder_draws_what_diffusers_draws() {
+    let scratch = tempdir().unwrap();
+    let here = scratch.path();
+    let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/../../parity/golden/pipeline");
+    let noise = format!("{golden}/noise.npy");
+    let arguments =
+        ["sample", golden, "-n", "4", "--solver", "ddim", "--steps", "10", "--noise", &noise, "--out", "drawn.npy"];
+    succeed(here, &arguments);
+    let read = |path: &std::path::Path| -> Vec<f32> {
+        npyz::NpyFile::new(&fs::read(path).unwrap()[..]).unwrap().into_vec().unwrap()
+    };
+    let drawn = read(&here.join("drawn.npy"));
+    let theirs = read(std::path::Path::new(&format!("{golden}/ddim10.npy")));
+    assert_eq!(drawn.len(), theirs.len());
+    let scale = theirs.iter().fold(0.0_f32, |scale, value| scale.max(value.abs()));
+    let apart = drawn.iter().zip(&theirs).fold(0.0_f32, |apart, (ours, value)| apart.max((ours - value).abs()));
+    // Ten steps of an untrained network, each with rounding of its own.
+    assert!(apart < 3e-4 * scale, "{apart} of {scale}");
+}
+
 #[test]
 fn the_same_seed_trains_the_same_weights_on_any_number_of_threads() {
     let scratch = tempdir().unwrap();
@@ -186,7 +208,7 @@ fn every_recipe_takes_three_steps() {
         for set in ["train.steps=3", "train.batch_size=4", "train.preview_every=0", "train.log_every=1"] {
             arguments.extend(["--set", set]);
         }
-        arguments.extend(["--set", "measure={samples=4,likelihood_rows=2,permutations=10}"]);
+        arguments.extend(["--set", "measure={samples=10,likelihood_rows=2,permutations=10}"]);
         if recipe["model"]["family"] == "diffusion" {
             // A short chain: it is bounded in full and drawn from in full.
             arguments.extend(["--set", "model.schedule.steps=4", "--set", "sample.steps=2"]);

@@ -38,6 +38,12 @@ pub trait Sample<X = Rows> {
     fn sample(&self, n: usize, rng: &mut Rng) -> X;
 }
 
+impl<X, S: Sample<X> + ?Sized> Sample<X> for &S {
+    fn sample(&self, n: usize, rng: &mut Rng) -> X {
+        (**self).sample(n, rng)
+    }
+}
+
 /// A differentiable map with a differentiable inverse. Forward normalises (data to noise), so that training never
 /// inverts.
 pub trait Bijection {

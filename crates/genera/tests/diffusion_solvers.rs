@@ -132,6 +132,23 @@ fn samples_have_the_moments_of_the_mixture_at_every_level() {
     }
 }
 
+/// The cosine chain starts at `σ / α` in the thousands, where one step of Heun's rule may go anywhere.
+#[test]
+fn few_steps_of_heun_survive_a_start_without_signal() {
+    let levels = Schedule::cosine(1000).levels().unwrap();
+    for steps in [10, 20, 50] {
+        let sampler = Sampler { solver: Solver::Heun, steps, ..Sampler::default() };
+        let chain = sampler.chain(&levels).unwrap();
+        let x = noisy(chain[0], 3_000, &mut Rng::new(11));
+        let drawn = sampler.run(&mixture(), &chain, x, &mut Rng::new(12), &mut |_| ());
+        let (found, exact) = (moments(&drawn), exact_moments(*chain.last().unwrap()));
+        println!("{steps} steps: {found:?} {exact:?}");
+        for (found, exact) in found.iter().zip(exact) {
+            assert!((found - exact).abs() < 0.1 * exact.abs().max(1.0), "{steps} steps: {found} {exact}");
+        }
+    }
+}
+
 #[test]
 fn one_gaussian_has_a_closed_form_flow() {
     let (mean, variance) = (0.7, 0.3);

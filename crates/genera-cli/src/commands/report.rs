@@ -9,6 +9,7 @@ use genera_rng::Rng;
 
 use super::{Context, Loaded};
 use crate::args::Report as Args;
+use crate::data::{numbers, tensor};
 use crate::export::{Drawn, Picture};
 use crate::failure::Outcome;
 use crate::measure::{Draw, Subject};
@@ -72,8 +73,8 @@ pub fn write(run: &RunDir, subject: &Subject<'_>, scores: Option<&Scores>, conte
     if let Some(scores) = scores {
         tell_scores(&mut report, scores);
     }
-    if subject.trainee.view().denoise.is_some() {
-        show_samples(&mut report, subject)?;
+    if let Some(draw) = Draw::of_recipe(subject)? {
+        show_samples(&mut report, subject, &draw)?;
     }
     write_atomically(out, render(&report).as_bytes())
 }
@@ -152,11 +153,10 @@ fn tell_scores(report: &mut Report, scores: &Scores) {
     }
 }
 
-fn show_samples(report: &mut Report, subject: &Subject<'_>) -> Outcome {
-    let draw = Draw::of_recipe(subject)?;
+fn show_samples(report: &mut Report, subject: &Subject<'_>, draw: &Draw<'_>) -> Outcome {
     let rng = Rng::new(0).fork("report");
     if draw.shape == [2] {
-        return show_plane(report, subject, &draw, &rng);
+        return show_plane(report, subject, draw, &rng);
     }
     let drawn = draw.rows(GRID, &rng)?;
     if let Some(grid) = drawn.overview() {
@@ -202,14 +202,14 @@ fn show_plane(report: &mut Report, subject: &Subject<'_>, draw: &Draw<'_>, rng: 
     let data = pairs(table.values());
     let drawn = draw.rows(POINTS, rng)?;
     let stations = draw.trajectory(PATHS, 20, rng)?;
-    let trajectories = (0..PATHS)
+    let trajectories = (0..if stations.is_empty() { 0 } else { PATHS })
         .map(|path| {
             stations.iter().map(|(_, rows)| [f64::from(rows.row(path)[0]), f64::from(rows.row(path)[1])]).collect()
         })
         .collect();
     report.planes.push(Plane {
         title: "Held-out points and samples".to_owned(),
-        density: subject.data.toy().map(|toy| density(toy, &data)),
+        densities: densities(subject, &data)?,
         data,
         samples: pairs(&drawn.rows),
         trajectories,
@@ -217,8 +217,8 @@ fn show_plane(report: &mut Report, subject: &Subject<'_>, draw: &Draw<'_>, rng: 
     Ok(())
 }
 
-/// The true density, over the range of the points.
-fn density(toy: genera_data::Toy, points: &[[f64; 2]]) -> Density {
+/// The true density and the model's, where they are known, over the range of the points.
+fn densities(subject: &Subject<'_>, points: &[[f64; 2]]) -> Outcome<Vec<Density>> {
     let range = |axis: usize| {
         let [low, high] = points.iter().fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], point| {
             [low.min(point[axis]), high.max(point[axis])]
@@ -228,8 +228,22 @@ fn density(toy: genera_data::Toy, points: &[[f64; 2]]) -> Density {
     };
     let (x, y) = (range(0), range(1));
     let centre = |[low, high]: [f64; 2], cell: usize| low + (high - low) * (cell as f64 + 0.5) / CELLS as f64;
-    let truth = toy.density();
-    let values = (0..CELLS).flat_map(|row| (0..CELLS).map(move |column| (row, column)));
-    let values = values.map(|(row, column)| truth.log_density([centre(x, column), centre(y, row)]).exp()).collect();
-    Density { label: format!("the true density of {}", toy.name()), x, y, columns: CELLS, values }
+    let cells = (0..CELLS).flat_map(|row| (0..CELLS).map(move |column| [centre(x, column), centre(y, row)]));
+    let on_grid = |label: String, values: Vec<f64>| Density { label, x, y, columns: CELLS, values };
+    let mut densities = Vec::new();
+    if let Some(toy) = subject.data.toy() {
+        let truth = toy.density();
+        let values = cells.clone().map(|point| truth.log_density(point).exp()).collect();
+        densities.push(on_grid(format!("the true density of {}", toy.name()), values));
+    }
+    if let Some(model) = subject.trainee.view().density {
+        let rows: Vec<f32> = cells.flatten().map(|value| value as f32).collect();
+        let mut values = Vec::with_capacity(CELLS * CELLS);
+        for chunk in rows.chunks(2 * CELLS) {
+            let log_p = numbers(model.log_prob(tensor(chunk.to_vec(), 2, subject.device)).unsqueeze_dim(1))?;
+            values.extend(log_p.into_iter().map(|log_p| f64::from(log_p).exp()));
+        }
+        densities.push(on_grid("the model's density".to_owned(), values));
+    }
+    Ok(densities)
 }

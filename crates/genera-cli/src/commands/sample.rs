@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use genera::diffusion::{Sampler, Solver};
+use genera::diffusion::Solver;
 use genera_rng::Rng;
 
 use super::{Context, Loaded};
@@ -10,7 +10,7 @@ use crate::args::Sample;
 use crate::export::{self, Drawn, Notes};
 use crate::failure::{Failure, Outcome};
 use crate::hash::sha256;
-use crate::measure::Draw;
+use crate::measure::{Draw, Way};
 use crate::pipeline;
 use crate::recipe::nearest;
 use crate::run::RunDir;
@@ -18,11 +18,14 @@ use crate::run::RunDir;
 pub fn run(context: &Context, args: &Sample) -> Outcome {
     if RunDir::is_run(&args.source) {
         let loaded = Loaded::open(&args.source, context)?;
-        let mut draw = Draw::of_recipe(&loaded.subject(context))?;
+        let draw = Draw::of_recipe(&loaded.subject(context))?;
+        let recipe = loaded.run.recipe();
+        let mut draw =
+            draw.ok_or_else(|| Failure::new(format!("{} is a model that nothing is drawn from", recipe.name)))?;
         if let Some(labels) = &args.labels {
-            draw.labels = checked(labels, loaded.data.classes(), loaded.run.recipe().model.is_conditional())?;
+            draw.labels = checked(labels, loaded.data.classes(), recipe.model.is_conditional())?;
         }
-        let name = ("genera:recipe".to_owned(), loaded.run.recipe().name.clone());
+        let name = ("genera:recipe".to_owned(), recipe.name.clone());
         let hash = ("genera:recipe-sha256".to_owned(), loaded.run.recipe_sha256().to_owned());
         let step = ("genera:step".to_owned(), loaded.step.to_string());
         return write(context, args, draw, vec![name, hash, step]);
@@ -41,9 +44,7 @@ pub fn run(context: &Context, args: &Sample) -> Outcome {
 fn write(context: &Context, args: &Sample, mut draw: Draw<'_>, mut notes: Notes) -> Outcome {
     let console = context.console;
     draw.chunk = args.chunk as usize;
-    adjust(&mut draw.sampler, args)?;
-    // Everything that can be refused is refused before the work.
-    draw.sampler.chain(&draw.levels)?;
+    adjust(&mut draw.way, args)?;
     let features = draw.shape.iter().product();
     let noise = args.noise.as_deref().map(|path| read_noise(path, args.n as usize, features)).transpose()?;
     let nothing = Drawn {
@@ -59,7 +60,7 @@ fn write(context: &Context, args: &Sample, mut draw: Draw<'_>, mut notes: Notes)
 
     console.note(format!("device {}, {} threads", context.device_name, rayon::current_num_threads()));
     let drawn = draw.rows_from(args.n as usize, noise.as_deref(), &Rng::new(args.seed).fork("sample"))?;
-    notes.extend(words(args, &draw.sampler));
+    notes.extend(words(args, &draw.way));
     export::write(&out, &drawn, &notes)?;
     if console.json {
         let notes: serde_json::Map<_, _> = notes.into_iter().map(|(name, text)| (name, text.into())).collect();
@@ -68,8 +69,20 @@ fn write(context: &Context, args: &Sample, mut draw: Draw<'_>, mut notes: Notes)
     console.say(out.display())
 }
 
-/// What the command line says of the solver.
-fn adjust(sampler: &mut Sampler, args: &Sample) -> Outcome {
+/// What the command line says of the solver. Everything that can be refused is refused before the work.
+fn adjust(way: &mut Way<'_>, args: &Sample) -> Outcome {
+    let Way::Chain { levels, sampler, .. } = way else {
+        let given = [
+            ("--solver", args.solver.is_some()),
+            ("--steps", args.steps.is_some()),
+            ("--eta", args.eta.is_some()),
+            ("--noise", args.noise.is_some()),
+        ];
+        return match given.iter().find(|(_, given)| *given) {
+            Some((flag, _)) => Err(Failure::Usage(format!("{flag}: it is for models that remove noise step by step"))),
+            None => Ok(()),
+        };
+    };
     if let Some(name) = &args.solver {
         const NAMES: [&str; 6] = ["ancestral", "ddpm", "ddim", "euler", "heun", "dpm-solver++"];
         sampler.solver = match name.as_str() {
@@ -90,6 +103,7 @@ fn adjust(sampler: &mut Sampler, args: &Sample) -> Outcome {
     }
     sampler.steps = args.steps.map_or(sampler.steps, |steps| steps as usize);
     sampler.eta = args.eta.unwrap_or(sampler.eta);
+    sampler.chain(levels)?;
     Ok(())
 }
 
@@ -121,15 +135,23 @@ fn default_name(seed: u64, drawn: &Drawn) -> PathBuf {
 }
 
 /// What a picture should say about itself.
-fn words(args: &Sample, sampler: &Sampler) -> Notes {
-    let solver = serde_json::to_value(sampler.solver).ok().and_then(|name| name.as_str().map(str::to_owned));
+fn words(args: &Sample, way: &Way<'_>) -> Notes {
+    let solver = match way {
+        Way::Chain { sampler, .. } => {
+            let name = serde_json::to_value(sampler.solver).ok().and_then(|name| name.as_str().map(str::to_owned));
+            let text = format!("{} steps={} eta={}", name.unwrap_or_default(), sampler.steps, sampler.eta);
+            Some(("genera:solver", text))
+        }
+        Way::Direct(_) => None,
+    };
     let command: Vec<String> = std::env::args().skip(1).collect();
-    [
-        ("genera:seed", args.seed.to_string()),
-        ("genera:solver", format!("{} steps={} eta={}", solver.unwrap_or_default(), sampler.steps, sampler.eta)),
-        ("genera:command", format!("genera {}", command.join(" "))),
-        ("Software", format!("genera {}", env!("CARGO_PKG_VERSION"))),
-    ]
-    .map(|(name, text)| (name.to_owned(), text))
-    .to_vec()
+    [("genera:seed", args.seed.to_string())]
+        .into_iter()
+        .chain(solver)
+        .chain([
+            ("genera:command", format!("genera {}", command.join(" "))),
+            ("Software", format!("genera {}", env!("CARGO_PKG_VERSION"))),
+        ])
+        .map(|(name, text)| (name.to_owned(), text))
+        .collect()
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use genera::burn::tensor::Device;
 use genera::features::Classifier;
 use genera::traits::Features;
+use genera_data::View;
 use genera_metrics::{Points, classes, frechet};
 use serde_json::json;
 
@@ -68,11 +69,13 @@ impl Judge {
     /// Every measure of `drawn`, beside what held-out or training data give.
     pub fn measure(&self, subject: &Subject<'_>, drawn: &Drawn) -> Outcome<Vec<Score>> {
         let data = subject.data;
-        let (samples, sample_p) = self.look(&drawn.rows, drawn.shape.iter().product())?;
-        let all = usize::MAX;
         let features = data.train().features();
-        let (train, _) = self.look(&data.first_rows(data.train(), all)?, features)?;
-        let (held_out, held_out_p) = self.look(&data.first_rows(data.held_out(), all)?, features)?;
+        // Data and samples alike go the way from the model's numbers to the classifier's: black and white images are
+        // held against black and white ones.
+        let look = |rows: &[f32]| self.look(&symmetric(rows, drawn.view, drawn.levels), features);
+        let (samples, sample_p) = look(&drawn.rows)?;
+        let (train, _) = look(&data.first_rows(data.train(), usize::MAX)?)?;
+        let (held_out, held_out_p) = look(&data.first_rows(data.held_out(), usize::MAX)?)?;
 
         let real = points(&held_out, data.held_out().len())?;
         let distance = frechet(&points(&samples, drawn.n)?, &real, &self.name)?;
@@ -138,6 +141,16 @@ pub fn accuracy(subject: &Subject<'_>, classifier: &Classifier) -> Outcome<Vec<S
     let standard_error = (value * (1.0 - value) / n as f64).sqrt();
     let details = json!({ "n": n, "right": right, "standard_error": standard_error });
     Ok(vec![Score { measure: Measure::Accuracy.to_string(), value, baseline: None, record: record(&details) }])
+}
+
+/// Numbers of a view of grey levels as the classifiers want them, in [−1, 1].
+fn symmetric(rows: &[f32], view: View, levels: u16) -> Vec<f32> {
+    let top = f32::from(levels - 1);
+    match view {
+        View::Symmetric => rows.to_vec(),
+        View::Unit => rows.iter().map(|y| 2.0 * y - 1.0).collect(),
+        _ => rows.iter().map(|&y| 2.0 * f32::from(view.level(y, levels)) / top - 1.0).collect(),
+    }
 }
 
 /// Row-major numbers as `rows` points.

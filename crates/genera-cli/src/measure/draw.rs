@@ -1,8 +1,8 @@
-//! Drawing rows from something that removes noise: in chunks, the same for chunks of any size.
+//! Drawing rows from a model: in chunks, the same for chunks of any size.
 
 use genera::burn::tensor::Device;
 use genera::diffusion::{Levels, Moment, Sampler};
-use genera::traits::Denoise;
+use genera::traits::{Denoise, Rows, Sample};
 use genera_rng::Rng;
 
 use super::Subject;
@@ -15,10 +15,7 @@ const CHUNK: usize = 250;
 
 /// How rows are drawn.
 pub struct Draw<'a> {
-    /// The model, given the classes of a chunk.
-    pub denoise: Box<dyn Fn(Vec<usize>) -> Box<dyn Denoise + 'a> + 'a>,
-    pub levels: Levels,
-    pub sampler: Sampler,
+    pub way: Way<'a>,
     /// The shape of a row, and how to look at it.
     pub shape: Vec<usize>,
     pub view: genera_data::View,
@@ -29,25 +26,40 @@ pub struct Draw<'a> {
     pub chunk: usize,
 }
 
+/// How a row comes about, given the classes of a chunk.
+pub enum Way<'a> {
+    /// From noise, by something that removes it, down a chain of levels.
+    Chain { denoise: Box<dyn Fn(Vec<usize>) -> Box<dyn Denoise + 'a> + 'a>, levels: Levels, sampler: Sampler },
+    /// As the model itself draws.
+    Direct(Box<dyn Fn(Vec<usize>) -> Box<dyn Sample + 'a> + 'a>),
+}
+
 impl<'a> Draw<'a> {
-    /// As the recipe says.
-    pub fn of_recipe(subject: &Subject<'a>) -> Outcome<Self> {
-        let recipe = subject.recipe;
-        let trainee = subject.trainee;
-        let (Some(levels), Some(_)) = (recipe.model.levels()?, trainee.given(Vec::new())) else {
-            return Err(Failure::new(format!("{} is a model that nothing is drawn from", recipe.name)));
+    /// As the recipe says; none if nothing is drawn from such a model.
+    pub fn of_recipe(subject: &Subject<'a>) -> Outcome<Option<Self>> {
+        let (recipe, trainee) = (subject.recipe, subject.trainee);
+        let conditional = recipe.model.is_conditional();
+        let way = match (recipe.model.levels()?, trainee.view().sample) {
+            (Some(levels), _) if trainee.denoise_given(Vec::new()).is_some() => Way::Chain {
+                denoise: Box::new(move |labels| trainee.denoise_given(labels).expect("it removed noise a moment ago")),
+                levels,
+                sampler: recipe.sample.clone().unwrap_or_default(),
+            },
+            (_, Some(_)) if conditional && trainee.sample_given(vec![0]).is_some() => {
+                Way::Direct(Box::new(move |labels| trainee.sample_given(labels).expect("it took classes a moment ago")))
+            }
+            (_, Some(sample)) => Way::Direct(Box::new(move |_| Box::new(sample))),
+            _ => return Ok(None),
         };
-        Ok(Self {
-            denoise: Box::new(move |labels| trainee.given(labels).expect("it removed noise a moment ago")),
-            levels,
-            sampler: recipe.sample.clone().unwrap_or_default(),
+        Ok(Some(Self {
+            way,
             shape: subject.data.shape(),
             view: recipe.data.view,
             grey_levels: subject.data.levels().unwrap_or(256),
-            labels: if recipe.model.is_conditional() { labels_in_turn(subject.data.classes()) } else { Vec::new() },
+            labels: if conditional { labels_in_turn(subject.data.classes()) } else { Vec::new() },
             device: subject.device.clone(),
             chunk: CHUNK,
-        })
+        }))
     }
 
     /// Draws `n` rows.
@@ -62,14 +74,9 @@ impl<'a> Draw<'a> {
         let mut rows = Vec::with_capacity(n * features);
         for first in (0..n).step_by(self.chunk) {
             let count = self.chunk.min(n - first);
-            // The noise is the first draw, whether it is used or not: what follows is then the same.
-            let mut rng = rng.rows_from(first as u64);
-            let drawn = rng.normal(count, features);
-            let start = noise.map_or(drawn, |noise| noise[first * features..(first + count) * features].to_vec());
             let labels = if self.labels.is_empty() { Vec::new() } else { (first..first + count).map(label).collect() };
-            let denoise = (self.denoise)(labels);
-            let start = tensor(start, features, &self.device);
-            rows.extend(numbers(self.sampler.sample_from(&*denoise, &self.levels, start, &mut rng)?)?);
+            let noise = noise.map(|noise| &noise[first * features..(first + count) * features]);
+            rows.extend(numbers(self.chunk(count, features, labels, noise, &mut rng.rows_from(first as u64))?)?);
         }
         if let Some(at) = rows.iter().position(|value| !value.is_finite()) {
             return Err(Failure::new(format!(
@@ -82,11 +89,34 @@ impl<'a> Draw<'a> {
         Ok(self.drawn(rows, labels))
     }
 
-    /// Draws `n` rows and keeps `stations` of the way of each, noise first, samples last.
+    fn chunk(
+        &self,
+        n: usize,
+        features: usize,
+        labels: Vec<usize>,
+        noise: Option<&[f32]>,
+        rng: &mut Rng,
+    ) -> Outcome<Rows> {
+        match &self.way {
+            Way::Chain { denoise, levels, sampler } => {
+                // The noise is the first draw, whether it is used or not: what follows is then the same.
+                let drawn = rng.normal(n, features);
+                let start = tensor(noise.map_or(drawn, <[f32]>::to_vec), features, &self.device);
+                Ok(sampler.sample_from(&*denoise(labels), levels, start, rng)?)
+            }
+            Way::Direct(_) if noise.is_some() => {
+                Err(Failure::Usage("--noise: only models that remove noise start from it".to_owned()))
+            }
+            Way::Direct(sample) => Ok(sample(labels).sample(n, rng)),
+        }
+    }
+
+    /// Draws `n` rows and keeps `stations` of the way of each, noise first, samples last; none where there is no way.
     pub fn trajectory(&self, n: usize, stations: usize, rng: &Rng) -> Outcome<Vec<(f64, Drawn)>> {
+        let Way::Chain { denoise, levels, sampler } = &self.way else { return Ok(Vec::new()) };
         let features: usize = self.shape.iter().product();
         let mut rng = rng.clone();
-        let chain = self.sampler.chain(&self.levels)?;
+        let chain = sampler.chain(levels)?;
         let start =
             tensor(rng.normal(n, features), features, &self.device) * chain.first().map_or(1.0, |level| level.scale());
         let steps = chain.len() - 1;
@@ -98,7 +128,7 @@ impl<'a> Draw<'a> {
             }
         };
         let labels = self.labels.iter().copied().cycle().take(if self.labels.is_empty() { 0 } else { n }).collect();
-        self.sampler.run(&*(self.denoise)(labels), &chain, start, &mut rng, &mut observe);
+        sampler.run(&*denoise(labels), &chain, start, &mut rng, &mut observe);
         seen.into_iter().map(|(time, rows)| Ok((time, self.drawn(numbers(rows)?, None)))).collect()
     }
 

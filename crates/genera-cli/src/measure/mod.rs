@@ -1,8 +1,8 @@
 //! Measuring a trained model: what fits it, and whether that is what its recipe promised.
 
-mod bound;
 mod classifier;
 mod draw;
+mod likelihood;
 mod plane;
 
 use std::path::Path;
@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 pub use classifier::Judge;
-pub use draw::{Draw, labels_in_turn};
+pub use draw::{Draw, Way, labels_in_turn};
 
 use crate::data::Data;
 use crate::failure::{Failure, Outcome};
@@ -48,8 +48,7 @@ pub struct Plan<'a> {
 pub fn evaluate(subject: &Subject<'_>, plan: &Plan<'_>, mut tell: impl FnMut(String)) -> Outcome<Scores> {
     let mut measures = Vec::new();
     let view = subject.trainee.view();
-    if view.denoise.is_some() {
-        let draw = Draw::of_recipe(subject)?;
+    if let Some(draw) = Draw::of_recipe(subject)? {
         let drawn = match &plan.samples {
             Some(rows) => draw.drawn(rows.clone(), None),
             None => {
@@ -75,9 +74,9 @@ pub fn evaluate(subject: &Subject<'_>, plan: &Plan<'_>, mut tell: impl FnMut(Str
             }
         }
     }
-    if view.lower_bound.is_some() && plan.samples.is_none() {
-        tell("bounding the likelihood of held-out rows".to_owned());
-        measures.extend(bound::measure(subject, plan)?);
+    if (view.density.is_some() || view.lower_bound.is_some()) && plan.samples.is_none() {
+        tell("the likelihood of held-out rows".to_owned());
+        measures.extend(likelihood::measure(subject, plan)?);
     }
     if let Some(classifier) = subject.trainee.classifier() {
         measures.extend(classifier::accuracy(subject, classifier)?);

@@ -64,10 +64,12 @@ pub enum Measure {
     Mmd,
     /// `mmd-p@held-out`: the p-value of the permutation test that belongs to it.
     MmdP,
-    /// `bits-per-dimension@held-out`: the variational bound on held-out data.
+    /// `bits-per-dimension@held-out`: minus the log-likelihood of held-out grey levels, or a bound on it.
     BitsPerDimension,
-    /// `nats@held-out`: the same bound in nats a row.
+    /// `nats@held-out`: the log-likelihood of a held-out row, or a bound on it.
     Nats,
+    /// `kl@fresh`: the divergence of a known density from the model, in nats, on fresh points of it.
+    Kl,
     /// `accuracy@held-out`: the share of held-out rows that a classifier names rightly.
     Accuracy,
     /// `samples-per-second`: the speed of sampling here.
@@ -75,11 +77,12 @@ pub enum Measure {
 }
 
 /// What is measured on held-out data, and what needs nothing.
-const PLAIN: [(&str, Measure); 6] = [
+const PLAIN: [(&str, Measure); 7] = [
     ("mmd@held-out", Measure::Mmd),
     ("mmd-p@held-out", Measure::MmdP),
     ("bits-per-dimension@held-out", Measure::BitsPerDimension),
     ("nats@held-out", Measure::Nats),
+    ("kl@fresh", Measure::Kl),
     ("accuracy@held-out", Measure::Accuracy),
     ("samples-per-second", Measure::SamplesPerSecond),
 ];

@@ -77,15 +77,19 @@ pub struct DataSpec {
 pub struct MeasureSpec {
     /// Samples that are drawn.
     pub samples: usize,
-    /// Held-out rows whose likelihood is bounded; each costs as many evaluations of the network as the chain has steps.
-    pub likelihood_rows: usize,
+    /// Held-out rows whose likelihood is measured. All, if absent; 64 where each costs as many evaluations of a network
+    /// as a chain has steps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub likelihood_rows: Option<usize>,
+    /// Draws of uniform noise that tighten the likelihood of a dequantised row.
+    pub dequantisation_draws: usize,
     /// Relabellings of the permutation test.
     pub permutations: usize,
 }
 
 impl Default for MeasureSpec {
     fn default() -> Self {
-        Self { samples: 1000, likelihood_rows: 64, permutations: 500 }
+        Self { samples: 1000, likelihood_rows: None, dequantisation_draws: 1, permutations: 500 }
     }
 }
 
@@ -185,13 +189,15 @@ impl Recipe {
             ("train.checkpoint_every", train.checkpoint_every),
             ("train.keep", train.keep as u64),
             ("measure.permutations", self.measure.permutations as u64),
+            ("measure.dequantisation_draws", self.measure.dequantisation_draws as u64),
         ];
         for (key, value) in positive {
             if value == 0 {
                 return Err(Failure::new(format!("{key} is 0; it must be at least 1")));
             }
         }
-        for (key, value) in [("samples", self.measure.samples), ("likelihood_rows", self.measure.likelihood_rows)] {
+        let rows = self.measure.likelihood_rows.unwrap_or(usize::MAX);
+        for (key, value) in [("samples", self.measure.samples), ("likelihood_rows", rows)] {
             if value < 2 {
                 return Err(Failure::new(format!("measure.{key} is {value}; it must be at least 2")));
             }

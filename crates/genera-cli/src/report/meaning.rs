@@ -37,12 +37,16 @@ pub fn of(measure: &str) -> Option<&'static str> {
              bias in the number of points. 0 is a perfect match."
         }
         "nats" => {
-            "Upper bound on the negative log-likelihood of held-out data, in nats a point: what it costs at most to \
-             code one with this model. Lower is better."
+            "Negative log-likelihood of held-out data, exact or an upper bound, in nats a point: what it costs at most \
+             to code one with this model. Lower is better."
         }
         "bits-per-dimension" => {
-            "Upper bound on the negative log-likelihood of held-out data, in bits for each dimension, so that data of \
-             any size compare. Bytes stored as they are cost 8. Lower is better."
+            "Negative log-likelihood of held-out data, exact or an upper bound, in bits for each dimension, so that data \
+             of any size compare. Bytes stored as they are cost 8. Lower is better."
+        }
+        "kl" => {
+            "Divergence of the true density from the model, in nats, on points never seen. 0 if they are the same; an \
+             exact likelihood never gives less, but for chance."
         }
         "memorisation" => {
             "Chance that a sample is nearer to the training data than a held-out point is. \

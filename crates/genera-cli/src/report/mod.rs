@@ -170,7 +170,7 @@ pub struct Plane {
     pub title: String,
     pub data: Vec<[f64; 2]>,
     pub samples: Vec<[f64; 2]>,
-    pub density: Option<Density>,
+    pub densities: Vec<Density>,
     /// Polylines from noise to data.
     pub trajectories: Vec<Vec<[f64; 2]>>,
 }

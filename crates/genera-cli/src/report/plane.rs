@@ -21,23 +21,24 @@ pub fn figure(plane: &Plane) -> Option<Markup> {
     let data = Panel::of("Data", "data", &plane.data);
     let samples = Panel::of("Samples", "samples", &plane.samples);
     let both = plane.data.iter().chain(&plane.samples).copied();
-    let axes = frame(both).or_else(|| plane.density.as_ref().and_then(|density| frame(corners(density))));
+    let axes = frame(both).or_else(|| plane.densities.first().and_then(|density| frame(corners(density))));
     let ways = trajectories(plane);
-    let density = plane.density.as_ref().zip(axes).and_then(|(density, axes)| heat_map(density, &axes));
+    let densities: Vec<Markup> =
+        axes.iter().flat_map(|axes| plane.densities.iter().filter_map(|density| heat_map(density, axes))).collect();
     let points: Vec<Markup> = [data, samples]
         .into_iter()
         .flatten()
         .zip(axes.into_iter().cycle())
         .map(|(panel, axes)| panel.draw(&axes))
         .collect();
-    if points.is_empty() && density.is_none() && ways.is_none() {
+    if points.is_empty() && densities.is_empty() && ways.is_none() {
         return None;
     }
     Some(html! {
         @if !plane.title.is_empty() { h3 { (plane.title) } }
         div.panels {
             @for panel in points { (panel) }
-            @if let Some(density) = density { (density) }
+            @for density in densities { (density) }
             @if let Some(ways) = ways { (ways) }
         }
     })

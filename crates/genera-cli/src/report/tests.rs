@@ -62,13 +62,13 @@ fn full(text: &str) -> Report {
             title: text(),
             data: points.clone(),
             samples: points.clone(),
-            density: Some(Density {
+            densities: vec![Density {
                 label: text(),
                 x: [-1.0, 1.0],
                 y: [-1.0, 1.0],
                 columns: 4,
                 values: (0..16).map(f64::from).collect(),
-            }),
+            }],
             trajectories: vec![points],
         }],
         curves: vec![Curve { name: text(), x_label: text(), points: (1..99).map(|i| (i.into(), i.into())).collect() }],
@@ -206,8 +206,13 @@ fn odd_numbers_leave_no_trace_in_the_drawing() {
             let ends = [first, values.last().copied().unwrap_or(f64::NAN)];
             let density = Density { label: String::new(), x: ends, y: ends, columns, values: values.clone() };
             let (data, trajectories) = (pairs.clone(), vec![pairs.clone(), vec![]]);
-            report.planes[0] =
-                Plane { title: String::new(), data: data.clone(), samples: data, density: Some(density), trajectories };
+            report.planes[0] = Plane {
+                title: String::new(),
+                data: data.clone(),
+                samples: data,
+                densities: vec![density],
+                trajectories,
+            };
             let page = render(&report);
             for path in between(&page, " d=\"", "\">").chain(between(&page, " style=\"", "\">")) {
                 assert!(!path.contains("NaN") && !path.contains("inf"), "{values:?}: {path}");
@@ -221,13 +226,13 @@ fn a_long_run_gives_a_small_page() {
     let mut report = full("text");
     let cloud: Vec<[f64; 2]> = (0..100_000).map(|i| [f64::from(i).sin(), (1.3 * f64::from(i)).cos()]).collect();
     report.curves[0].points = (0..1_000_000).map(|i| (f64::from(i), 2.0 + f64::from(i).sin())).collect();
-    report.planes[0].density = Some(Density {
+    report.planes[0].densities = vec![Density {
         label: String::new(),
         x: [-1.0, 1.0],
         y: [-1.0, 1.0],
         columns: 500,
         values: (0..250_000).map(|i| f64::from(i).sin()).collect(),
-    });
+    }];
     report.planes[0].trajectories = cloud.chunks(100).map(<[_]>::to_vec).collect();
     (report.planes[0].samples, report.planes[0].data) = (cloud.clone(), cloud);
     let page = render(&report);

@@ -251,7 +251,9 @@ enum Frame {
 
 impl Frame {
     fn of(chain: &[Level]) -> Self {
-        if chain.iter().any(|level| level.alpha == 0.0) { Self::Line } else { Self::Data }
+        // A chain that starts with next to no signal would begin at `σ / α` in the thousands, and one step from there
+        // to a common level is no small step.
+        if chain.iter().any(|level| level.alpha < 1e-3 * level.sigma) { Self::Line } else { Self::Data }
     }
 
     fn scale(self, level: Level) -> f64 {

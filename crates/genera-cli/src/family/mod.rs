@@ -1,0 +1,116 @@
+//! The one place that names every model: what a recipe may ask for, and how it becomes something that learns.
+
+mod classifier;
+mod diffusion;
+
+use genera::burn::module::Module;
+use genera::burn::tensor::Device;
+use genera::diffusion::Levels;
+use genera::features::{Classifier, ClassifierConfig};
+use genera::train::Descent;
+use genera::traits::{Denoise, Learner, Model, Sample};
+use genera_metrics::LikelihoodKind;
+use genera_rng::Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::data::Data;
+use crate::failure::Outcome;
+use crate::recipe::Recipe;
+use diffusion::DiffusionSpec;
+
+/// A model, by family.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "family", rename_all = "kebab-case")]
+#[allow(clippy::large_enum_variant, reason = "there is one of it")]
+pub enum Family {
+    /// Something that removes noise.
+    Diffusion(DiffusionSpec),
+    /// Something that names classes, and whose last hidden layer measures distances between images.
+    Classifier(ClassifierConfig),
+}
+
+/// Something that is trained by a recipe.
+pub trait Trainee: Learner + Send {
+    /// How many numbers are trained.
+    fn parameters(&self) -> usize;
+    /// The model as a remover of noise, row `i` having class `labels[i mod len]`, or no class if there are no labels;
+    /// none if it removes no noise.
+    fn denoise_given(&self, labels: Vec<usize>) -> Option<Box<dyn Denoise + '_>>;
+    /// The model as something to draw rows of these classes from, labels as above; none if it is not told classes.
+    fn sample_given(&self, labels: Vec<usize>) -> Option<Box<dyn Sample + '_>>;
+    /// The model as a classifier, if it is one.
+    fn classifier(&self) -> Option<&Classifier>;
+}
+
+/// What a model offers beyond its view; see [`Trainee`]. Most offer nothing.
+pub trait Offers: Model + Module {
+    fn denoise_given(&self, _labels: Vec<usize>) -> Option<Box<dyn Denoise + '_>> {
+        None
+    }
+
+    fn sample_given(&self, _labels: Vec<usize>) -> Option<Box<dyn Sample + '_>> {
+        None
+    }
+
+    fn classifier(&self) -> Option<&Classifier> {
+        None
+    }
+}
+
+impl<M: Offers + Send> Trainee for Descent<M> {
+    fn parameters(&self) -> usize {
+        self.model().num_params()
+    }
+
+    fn denoise_given(&self, labels: Vec<usize>) -> Option<Box<dyn Denoise + '_>> {
+        self.model().denoise_given(labels)
+    }
+
+    fn sample_given(&self, labels: Vec<usize>) -> Option<Box<dyn Sample + '_>> {
+        self.model().sample_given(labels)
+    }
+
+    fn classifier(&self) -> Option<&Classifier> {
+        self.model().classifier()
+    }
+}
+
+impl Family {
+    /// A fresh model of this family for the recipe's data, before its first step.
+    pub fn trainee(recipe: &Recipe, data: &Data, device: &Device) -> Outcome<Box<dyn Trainee>> {
+        let mut rng = Rng::new(recipe.seed).fork("weights");
+        match &recipe.model {
+            Self::Diffusion(spec) => descent(spec.init(recipe, data, &mut rng, device)?, recipe),
+            Self::Classifier(config) => descent(classifier::init(config, data, &mut rng, device)?, recipe),
+        }
+    }
+
+    /// The noise levels that samples come down; none if nothing is sampled by removing noise.
+    pub fn levels(&self) -> Outcome<Option<Levels>> {
+        match self {
+            Self::Diffusion(spec) => Ok(Some(spec.levels()?)),
+            Self::Classifier(_) => Ok(None),
+        }
+    }
+
+    /// Whether the model is told the class of what it draws.
+    pub fn is_conditional(&self) -> bool {
+        match self {
+            Self::Diffusion(spec) => spec.conditional,
+            Self::Classifier(_) => false,
+        }
+    }
+
+    /// What the likelihoods of this family are; none if it has no likelihood.
+    pub fn likelihood(&self) -> Option<LikelihoodKind> {
+        match self {
+            Self::Diffusion(_) => Some(LikelihoodKind::LowerBound),
+            Self::Classifier(_) => None,
+        }
+    }
+}
+
+/// A model that learns by descending its loss as the recipe says.
+fn descent<M: Offers + Send + 'static>(model: M, recipe: &Recipe) -> Outcome<Box<dyn Trainee>> {
+    Ok(Box::new(Descent::new(model, recipe.train.descent(), recipe.train.steps)?))
+}

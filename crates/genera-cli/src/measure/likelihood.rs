@@ -1,0 +1,143 @@
+//! The likelihood of held-out rows, exact or a bound, as a record that says which.
+
+use genera_metrics::{Dequantisation, Likelihood, LogJacobian, Mean, Protocol};
+use genera_rng::Rng;
+use serde_json::json;
+
+use super::{Plan, Subject, record};
+use crate::data::{numbers, tensor};
+use crate::failure::{Failure, Outcome};
+use crate::recipe::Measure;
+use crate::run::{Baseline, Score};
+
+/// Rows at a time.
+const CHUNK: usize = 64;
+/// Rows whose likelihood is bounded where each costs as many evaluations of a network as a chain has steps.
+const BOUNDED: usize = 64;
+/// Fresh points of a known density.
+const FRESH: usize = 10_000;
+
+/// `nats@held-out`, `bits-per-dimension@held-out` of grey levels, and of known densities `kl@fresh`.
+pub fn measure(subject: &Subject<'_>, plan: &Plan<'_>) -> Outcome<Vec<Score>> {
+    let Some(kind) = subject.recipe.model.likelihood() else { return Ok(Vec::new()) };
+    let (data, view) = (subject.data, subject.trainee.view());
+    let rows =
+        subject.recipe.measure.likelihood_rows.unwrap_or(if view.density.is_some() { usize::MAX } else { BOUNDED });
+    let held_out = data.held_out();
+    let indices: Vec<usize> = (0..rows.min(held_out.len())).collect();
+    let nats = log_likelihoods(subject, plan, &indices)?;
+
+    let protocol = Protocol {
+        kind,
+        dequantisation: dequantisation(subject),
+        preprocessing: view_name(subject.recipe.data.view),
+        dims: held_out.features(),
+        seed: plan.seed,
+    };
+    let log_jacobian = held_out.viewed(subject.recipe.data.view)?.log_jacobian();
+    let likelihood = Likelihood::of_rows(&nats, LogJacobian::Constant(log_jacobian), protocol)?;
+    let score = |measure: Measure, value: f64, standard_error: f64, baseline: Option<Baseline>| {
+        let mut details = record(&likelihood);
+        // The record's own is in nats.
+        details.insert("standard_error".to_owned(), standard_error.into());
+        Score { measure: measure.to_string(), value, baseline, record: details }
+    };
+    let known = data.toy().map(|toy| Baseline { of: "the density itself".to_owned(), value: -toy.entropy().nats });
+    let mut scores = vec![score(Measure::Nats, likelihood.nats, likelihood.standard_error, known)];
+    if let Some((value, standard_error)) = likelihood.bits_per_dim().zip(likelihood.bits_per_dim_standard_error()) {
+        scores.push(score(Measure::BitsPerDimension, value, standard_error, None));
+    }
+    scores.extend(divergence(subject, plan)?);
+    Ok(scores)
+}
+
+/// The log-likelihood of the held-out rows at `indices` in the view's numbers, in nats.
+fn log_likelihoods(subject: &Subject<'_>, plan: &Plan<'_>, indices: &[usize]) -> Outcome<Vec<f64>> {
+    let (data, view) = (subject.data, subject.trainee.view());
+    let features = data.held_out().features();
+    // Noise of its own for each of the draws that tighten a dequantised likelihood.
+    let draws = if noisy(subject) { subject.recipe.measure.dequantisation_draws } else { 1 };
+    let (view_rng, bound_rng) = (Rng::new(plan.seed).fork("view"), Rng::new(plan.seed).fork("bound"));
+    let mut nats = Vec::with_capacity(indices.len());
+    for (chunk, first) in indices.chunks(CHUNK).zip((0..).step_by(CHUNK)) {
+        let mut view_rng = view_rng.rows_from(first);
+        let mut of_draws = Vec::with_capacity(draws);
+        for _ in 0..draws {
+            let rows = tensor(data.rows(data.held_out(), chunk, &mut view_rng)?, features, subject.device);
+            of_draws.push(match (view.density, view.lower_bound) {
+                (Some(model), _) => {
+                    numbers(model.log_prob(rows).unsqueeze_dim(1))?.into_iter().map(f64::from).collect()
+                }
+                (None, Some(model)) => model.lower_bound(rows, &mut bound_rng.rows_from(first)),
+                (None, None) => return Err(Failure::new("this model has no likelihood")),
+            });
+        }
+        nats.extend((0..chunk.len()).map(|row| log_mean_exp(of_draws.iter().map(|draw: &Vec<f64>| draw[row]))));
+    }
+    Ok(nats)
+}
+
+/// `kl@fresh`: the divergence of the model from a known density, on points that were never seen. It has the mean of
+/// entropy minus likelihood, and a fraction of its variance.
+fn divergence(subject: &Subject<'_>, plan: &Plan<'_>) -> Outcome<Option<Score>> {
+    let (Some(toy), Some(model)) = (subject.data.toy(), subject.trainee.view().density) else { return Ok(None) };
+    let fresh = toy.sample(FRESH, &mut Rng::new(plan.seed).fork("held-out")).values().to_vec();
+    let truth = toy.density();
+    let mut gaps = Vec::with_capacity(FRESH);
+    for chunk in fresh.chunks(2 * CHUNK) {
+        let log_p = numbers(model.log_prob(tensor(chunk.to_vec(), 2, subject.device)).unsqueeze_dim(1))?;
+        let truths = chunk.chunks_exact(2).map(|point| truth.log_density([point[0].into(), point[1].into()]));
+        gaps.extend(truths.zip(log_p).map(|(truth, log_p)| truth - f64::from(log_p)));
+    }
+    let mean = Mean::of(&gaps)?;
+    let details = json!({ "n": FRESH, "standard_error": mean.standard_error, "seed": plan.seed });
+    Ok(Some(Score { measure: Measure::Kl.to_string(), value: mean.value, baseline: None, record: record(&details) }))
+}
+
+fn dequantisation(subject: &Subject<'_>) -> Dequantisation {
+    let view = subject.recipe.data.view;
+    let Some(levels) = subject.data.levels() else { return Dequantisation::Continuous };
+    let k = subject.recipe.measure.dequantisation_draws;
+    let of_levels = subject.trainee.view().density.is_none();
+    match (view.values(levels), noisy(subject)) {
+        (Some(values), _) => Dequantisation::None { levels: values.into() },
+        (None, true) if k == 1 => Dequantisation::Uniform { levels: levels.into() },
+        (None, true) => Dequantisation::UniformK { levels: levels.into(), k },
+        // A bound whose decoder gives probabilities of the levels themselves.
+        (None, false) if of_levels => Dequantisation::None { levels: levels.into() },
+        (None, false) => Dequantisation::Continuous,
+    }
+}
+
+fn noisy(subject: &Subject<'_>) -> bool {
+    subject.recipe.data.view == genera_data::View::Dequantised
+}
+
+fn view_name(view: genera_data::View) -> String {
+    serde_json::to_value(view).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+/// ln (1/K) Σ exp v_k, without overflow.
+fn log_mean_exp(values: impl Iterator<Item = f64> + Clone) -> f64 {
+    let top = values.clone().fold(f64::NEG_INFINITY, f64::max);
+    if !top.is_finite() {
+        // NaN must not hide behind another draw.
+        return values.sum();
+    }
+    let (sum, count) = values.fold((0.0, 0.0), |(sum, count), value| (sum + (value - top).exp(), count + 1.0));
+    top + (sum / count).ln()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::log_mean_exp;
+
+    #[test]
+    fn log_mean_exp_is_stable_and_hides_nothing() {
+        assert_eq!(log_mean_exp([-1000.0].into_iter()), -1000.0);
+        let two = log_mean_exp([(0.25_f64).ln() - 1000.0, (0.75_f64).ln() - 1000.0].into_iter());
+        assert!((two - (0.5_f64.ln() - 1000.0)).abs() < 1e-12);
+        assert!(log_mean_exp([0.0, f64::NAN].into_iter()).is_nan());
+        assert_eq!(log_mean_exp([f64::NEG_INFINITY; 2].into_iter()), f64::NEG_INFINITY);
+    }
+}
