@@ -5,7 +5,7 @@ mod common;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use common::{checkpoints, genera, run_tiny, tempdir, text, tiny, weights};
 use genera_rng::Rng;

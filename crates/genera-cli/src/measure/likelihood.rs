@@ -27,14 +27,18 @@ pub fn measure(subject: &Subject<'_>, plan: &Plan<'_>) -> Outcome<Vec<Score>> {
     let indices: Vec<usize> = (0..rows.min(held_out.len())).collect();
     let nats = log_likelihoods(subject, plan, &indices)?;
 
+    // A bound speaks of grey levels or of points themselves; a density speaks of the view's numbers.
+    let (preprocessing, log_jacobian) = match view.density {
+        Some(_) => (view_name(subject.recipe.data.view), held_out.viewed(subject.recipe.data.view)?.log_jacobian()),
+        None => ("none".to_owned(), 0.0),
+    };
     let protocol = Protocol {
         kind,
         dequantisation: dequantisation(subject),
-        preprocessing: view_name(subject.recipe.data.view),
+        preprocessing,
         dims: held_out.features(),
         seed: plan.seed,
     };
-    let log_jacobian = held_out.viewed(subject.recipe.data.view)?.log_jacobian();
     let likelihood = Likelihood::of_rows(&nats, LogJacobian::Constant(log_jacobian), protocol)?;
     let score = |measure: Measure, value: f64, standard_error: f64, baseline: Option<Baseline>| {
         let mut details = record(&likelihood);

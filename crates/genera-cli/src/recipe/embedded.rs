@@ -10,7 +10,17 @@ macro_rules! recipes {
     };
 }
 
-recipes!("ddpm-digits", "ddpm-moons", "ddpm-mnist", "ddpm-fashion", "digits-classifier", "mnist-classifier");
+recipes!(
+    // Lecture 9: what measures the others.
+    "digits-classifier",
+    "mnist-classifier",
+    "fashion-classifier",
+    // Lecture 10: Gaussian diffusion.
+    "ddpm-digits",
+    "ddpm-moons",
+    "ddpm-mnist",
+    "ddpm-fashion",
+);
 
 /// The names, in the order of the list above.
 pub fn names() -> impl Iterator<Item = &'static str> {

@@ -30,7 +30,7 @@ pub fn of(measure: &str) -> Option<&'static str> {
         }
         "mmd-p" => {
             "Chance of so large a discrepancy if samples and data came from one distribution, by permutation. \
-             Above 0.05 this test cannot tell the two apart."
+             Above 0.05 this test cannot tell the two apart. Of several groups of samples, the median."
         }
         "kid" => {
             "Kernel inception distance: the squared maximum mean discrepancy of features under a cubic kernel, without \
