@@ -13,4 +13,5 @@ pub mod traits;
 pub mod weights;
 
 pub use burn;
+pub use genera_kernels as kernels;
 pub use genera_rng::Rng;

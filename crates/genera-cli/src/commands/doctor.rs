@@ -2,8 +2,9 @@
 
 use std::time::Instant;
 
-use genera::burn::tensor::{Device, Tensor};
+use genera::burn::tensor::{Device, Tensor, TensorData};
 use genera::diffusion::{MixtureDenoiser, Sampler, Schedule, Solver};
+use genera::kernels::{self, Activation, AttentionMask, ConvOptions, plain};
 use genera::weights;
 use genera_data::describe;
 use genera_rng::Rng;
@@ -18,10 +19,11 @@ use crate::run::{Checkpoints, Progress};
 /// A check: what it looks at, and what it found.
 type Check = (&'static str, fn(&Device) -> Outcome<String>);
 
-const CHECKS: [Check; 4] = [
+const CHECKS: [Check; 5] = [
     ("samples of a known mixture have its moments", mixture_moments),
     ("one thread computes the same bits as all", thread_counts),
     ("a product of matrices is that of plain loops", matrix_product),
+    ("fused kernels compute what plain expressions do", fused_kernels),
     ("a checkpoint comes back as it was saved", checkpoint),
 ];
 
@@ -138,6 +140,47 @@ fn matrix_product(device: &Device) -> Outcome<String> {
     } else {
         Err(Failure::new(format!("error {error:.1e}")))
     }
+}
+
+/// The shapes are odd and small: every kernel takes its path for what is left over.
+fn fused_kernels(device: &Device) -> Outcome<String> {
+    let rng = Rng::new(4).fork("doctor");
+    let flat = |name: &str, n: usize| Tensor::<1>::from_data(TensorData::new(rng.fork(name).normal(1, n), [n]), device);
+    let tensor = |name: &str, shape: [usize; 4]| flat(name, shape.iter().product()).reshape(shape);
+    let (x, weight, bias) = (tensor("x", [3, 13, 11, 24]), tensor("weight", [20, 24, 3, 3]), flat("bias", 24));
+    let options = ConvOptions { padding: [[1, 1], [1, 1]], ..ConvOptions::default() };
+    let (q, k, v) = (tensor("q", [2, 3, 17, 8]), tensor("k", [2, 3, 17, 8]), tensor("v", [2, 3, 17, 8]));
+    let matrix: Tensor<2> = weight.clone().reshape([180, 24]);
+    let silu = Activation::Silu;
+    let pairs = [
+        (
+            "conv2d",
+            kernels::conv2d(x.clone(), weight.clone(), None, None, options),
+            plain::conv2d(x.clone(), weight, None, None, options),
+        ),
+        (
+            "group_norm",
+            kernels::group_norm(x.clone(), bias.clone(), bias.clone(), 4, 1e-5, silu),
+            plain::group_norm(x.clone(), bias.clone(), bias, 4, 1e-5, silu),
+        ),
+        ("linear", kernels::linear(x.clone(), matrix.clone(), None, silu), plain::linear(x, matrix, None, silu)),
+        (
+            "attention",
+            kernels::attention(q.clone(), k.clone(), v.clone(), 0.3, AttentionMask::Causal),
+            plain::attention(q, k, v, 0.3, AttentionMask::Causal),
+        ),
+    ];
+    let mut worst: (&str, f64) = ("", 0.0);
+    for (name, fused, plain) in pairs {
+        let largest = |x: Tensor<4>| f64::from(x.abs().max().into_scalar::<f32>());
+        let error = largest(fused - plain.clone()) / largest(plain);
+        // NaN is the worst of all.
+        if error.is_nan() || error > worst.1 {
+            worst = (name, error);
+        }
+    }
+    let text = format!("largest relative error {:.1e} ({})", worst.1, worst.0);
+    if worst.1 < 1e-5 { Ok(text) } else { Err(Failure::new(text)) }
 }
 
 fn checkpoint(_: &Device) -> Outcome<String> {

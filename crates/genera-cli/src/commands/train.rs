@@ -95,6 +95,8 @@ fn refuse_another(run: &RunDir, asked: &Recipe) -> Outcome {
         ("train.optimizer", known.train.optimizer != asked.train.optimizer),
         ("train.batch_size", known.train.batch_size != asked.train.batch_size),
         ("train.accumulate", known.train.accumulate != asked.train.accumulate),
+        ("train.rate", known.train.rate != asked.train.rate),
+        ("train.clip_norm", known.train.clip_norm != asked.train.clip_norm),
         ("train.ema", known.train.ema != asked.train.ema),
     ];
     match differs.iter().find(|(_, differs)| *differs) {

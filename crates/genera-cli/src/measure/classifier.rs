@@ -143,14 +143,11 @@ pub fn accuracy(subject: &Subject<'_>, classifier: &Classifier) -> Outcome<Vec<S
     Ok(vec![Score { measure: Measure::Accuracy.to_string(), value, baseline: None, record: record(&details) }])
 }
 
-/// Numbers of a view of grey levels as the classifiers want them, in [−1, 1].
+/// The grey levels that numbers of a view stand for, as the classifiers want them, in [−1, 1]. An image has levels:
+/// what a model adds below one is in no file that it writes.
 fn symmetric(rows: &[f32], view: View, levels: u16) -> Vec<f32> {
     let top = f32::from(levels - 1);
-    match view {
-        View::Symmetric => rows.to_vec(),
-        View::Unit => rows.iter().map(|y| 2.0 * y - 1.0).collect(),
-        _ => rows.iter().map(|&y| 2.0 * f32::from(view.level(y, levels)) / top - 1.0).collect(),
-    }
+    rows.iter().map(|&y| 2.0 * f32::from(view.level(y, levels)) / top - 1.0).collect()
 }
 
 /// Row-major numbers as `rows` points.
