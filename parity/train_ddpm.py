@@ -16,7 +16,7 @@ import time
 
 import numpy as np
 import torch
-from diffusers import DDIMScheduler, DDPMScheduler, UNet2DModel
+from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler, UNet2DModel
 from sklearn.datasets import load_digits
 
 BETAS = {"linear": "linear", "scaled-linear": "scaled_linear", "cosine": "squaredcos_cap_v2", "sigmoid": "sigmoid"}
@@ -30,6 +30,22 @@ def digits():
     held_out = np.zeros(len(order), bool)
     held_out[order] = 297 * np.arange(len(order)) % 1797 < 297
     return torch.tensor(data.images[~held_out][:, None] / 8.0 - 1.0, dtype=torch.float32)
+
+
+class ClippedDPMSolver(DPMSolverMultistepScheduler):
+    """DPM-Solver++ of second order whose predictions of clean data stay in [-1, 1], as the recipes ask for."""
+
+    def convert_model_output(self, *arguments, **named):
+        return super().convert_model_output(*arguments, **named).clamp(-1, 1)
+
+
+def sampler_of(sample, levels):
+    """The recipe's sampler: a scheduler, and what its steps take besides."""
+    if sample["solver"] == "dpm-solver++":
+        return ClippedDPMSolver(**levels), {}
+    if sample["solver"] == "ddim":
+        return DDIMScheduler(**levels, clip_sample=True), {"eta": sample.get("eta", 0.0)}
+    raise SystemExit(f"solver {sample['solver']} is not mirrored here")
 
 
 def rate(train, step):
@@ -100,12 +116,12 @@ def main():
             seconds = time.perf_counter() - start
             print(f"step {step + 1}: loss {np.mean(losses[-200:]):.4f}, {(step + 1) / seconds:.2f} steps/s", flush=True)
 
-    sampler = DDIMScheduler(**levels, clip_sample=True)
+    sampler, options_of_step = sampler_of(sample, levels)
     sampler.set_timesteps(sample["steps"])
     x = torch.randn((options.n, *data.shape[1:]))
     with torch.no_grad():
         for time_index in sampler.timesteps:
-            x = sampler.step(average(x, time_index).sample, time_index, x, eta=sample.get("eta", 0.0)).prev_sample
+            x = sampler.step(average(x, time_index).sample, time_index, x, **options_of_step).prev_sample
     np.save(options.out, x.reshape(options.n, -1).numpy())
     print(f"trained and sampled in {time.perf_counter() - start:.0f} s")
 
