@@ -4,6 +4,7 @@
 //! the networks know. Log-densities are in nats. What has no gradient is `f64` on the host. All randomness enters
 //! through [`Rng`].
 
+pub mod autoregressive;
 pub mod diffusion;
 pub mod features;
 pub mod interop;

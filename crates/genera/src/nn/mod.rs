@@ -6,27 +6,45 @@
 //! [`valid`](burn::module::Module::valid) switches them off.
 
 mod activation;
+mod causal;
 mod conv;
 mod embed;
+mod gated_pixelcnn;
+mod gru;
 mod image;
 mod init;
 mod linear;
+mod made;
+mod markov;
+mod masked_conv;
 mod mlp;
 mod norm;
+mod pixelcnn;
 mod resnet;
+mod transformer;
 pub mod unet;
+mod wavenet;
 
 use burn::tensor::{Int, Tensor};
 
+pub use causal::{Alphabet, Causal, CausalError, Cursor, FullPass, Order};
 pub use conv::Conv2d;
 pub use embed::{Condition, Halves, TimestepEmbedding, sinusoids};
+pub use gated_pixelcnn::{GatedPixelCnn, GatedPixelCnnConfig};
 pub use genera_kernels::{Activation, ConvOptions};
+pub use gru::{RecurrentNet, RecurrentNetConfig};
 pub use image::{images, rows};
 pub use linear::{Embedding, Linear};
+pub use made::{Degrees, Made, MadeBlock, MadeConfig};
+pub use markov::{MarkovNet, MarkovNetConfig};
+pub use masked_conv::{Mask, MaskedConv2d};
 pub use mlp::{ConditionalMlp, ConditionalMlpConfig, Mlp, MlpConfig, ResidualMlp, ResidualMlpConfig};
 pub use norm::{GroupNorm, LayerNorm};
+pub use pixelcnn::{PixelCnn, PixelCnnConfig};
 pub use resnet::{ConditionalResNet, ConditionalResNetConfig};
+pub use transformer::{ImageGpt, ImageGptConfig};
 pub use unet::{UNet, UNetConfig};
+pub use wavenet::{WaveNet, WaveNetConfig};
 
 use crate::traits::Rows;
 

@@ -1,0 +1,104 @@
+//! What an output of a picture network looks at: input gradients against the set that the masks allow.
+
+use std::collections::BTreeSet;
+
+use burn::tensor::{Device, Tensor, TensorData};
+use genera::Rng;
+use genera::autoregressive::receptive_field;
+use genera::nn::{Alphabet, GatedPixelCnnConfig, PixelCnnConfig, WaveNetConfig};
+
+const SIDE: isize = 7;
+/// The element in the middle of the picture.
+const CENTRE: (isize, isize) = (3, 3);
+
+type Pixels = BTreeSet<(isize, isize)>;
+
+fn device() -> Device {
+    Device::flex()
+}
+
+fn noise(length: usize) -> Tensor<2> {
+    Tensor::from_data(TensorData::new(Rng::new(1).normal(32, length), [32, length]), &device())
+}
+
+/// The pixels whose gradient is not zero.
+fn seen(field: &[f64]) -> Pixels {
+    let at = |i: usize| (i as isize / SIDE, i as isize % SIDE);
+    field.iter().enumerate().filter(|(_, value)| **value > 0.0).map(|(i, _)| at(i)).collect()
+}
+
+/// The offsets of a kernel in the rows `rows` above (0 is its own), `side` to both sides, that come before the centre,
+/// or are it if `own`.
+fn taps(rows: std::ops::RangeInclusive<isize>, side: isize, own: bool) -> Vec<(isize, isize)> {
+    let all = rows.flat_map(|up| (-side..=side).map(move |dx| (-up, dx)));
+    all.filter(|&(dy, dx)| dy < 0 || dx < 0 || (own && dx == 0)).collect()
+}
+
+/// All pixels within the picture that lie at one of `taps` from one of `from`.
+fn through(from: &Pixels, taps: &[(isize, isize)]) -> Pixels {
+    let all = from.iter().flat_map(|(y, x)| taps.iter().map(move |(dy, dx)| (y + dy, x + dx)));
+    all.filter(|(y, x)| (0..SIDE).contains(y) && (0..SIDE).contains(x)).collect()
+}
+
+fn before_centre() -> Pixels {
+    let all = (0..SIDE).flat_map(|y| (0..SIDE).map(move |x| (y, x)));
+    all.filter(|pixel| *pixel < CENTRE).collect()
+}
+
+#[test]
+fn pixelcnn_sees_what_its_masks_allow_and_has_a_blind_spot() {
+    for (kernel, layers) in [(3, 0), (3, 1), (3, 3), (3, 6), (5, 0), (5, 2)] {
+        let config = PixelCnnConfig { filters: 12, layers, kernel, ..PixelCnnConfig::default() };
+        let net = config.init([1, 7, 7], Alphabet::Real, 2, &mut Rng::new(2), &device()).unwrap();
+        let found = seen(&receptive_field(&net, noise(49), 24));
+        let half = kernel as isize / 2;
+        let centre = Pixels::from([CENTRE]);
+        let before = (0..layers).fold(centre, |pixels, _| through(&pixels, &taps(0..=half, half, true)));
+        let expected = through(&before, &taps(0..=half, half, false));
+        assert_eq!(found, expected, "kernel {kernel}, {layers} layers");
+        if (kernel, layers) == (3, 6) {
+            let blind: Vec<_> = before_centre().difference(&found).copied().collect();
+            assert_eq!(blind, [(1, 6), (2, 5), (2, 6)], "what lies above and far to the right");
+        }
+    }
+}
+
+#[test]
+fn gated_pixelcnn_sees_what_its_stacks_allow_and_has_no_blind_spot() {
+    for (kernel, layers) in [(3, 1), (3, 2), (3, 3), (3, 6), (5, 2)] {
+        let config = GatedPixelCnnConfig { filters: 12, layers, kernel };
+        let net = config.init([1, 7, 7], Alphabet::Real, 2, &mut Rng::new(2), &device()).unwrap();
+        let found = seen(&receptive_field(&net, noise(49), 24));
+        let half = kernel as isize / 2;
+        let above: Vec<_> = taps(1..=half, half, false);
+        let wide: Vec<_> = (0..=half).flat_map(|up| (-half..=half).map(move |dx| (-up, dx))).collect();
+        let left: Vec<_> = (-half..0).map(|dx| (0, dx)).collect();
+        let left_and_own: Vec<_> = (-half..=0).map(|dx| (0, dx)).collect();
+        // What the features of layer `l` at `pixels` look at, in the vertical stack and in both.
+        let vertical = |pixels: &Pixels, layer: usize| {
+            through(&(1..layer).fold(pixels.clone(), |pixels, _| through(&pixels, &wide)), &above)
+        };
+        let mut expected = Pixels::new();
+        let mut pixels = Pixels::from([CENTRE]);
+        for layer in (1..=layers).rev() {
+            expected.extend(vertical(&pixels, layer));
+            pixels = through(&pixels, if layer == 1 { &left } else { &left_and_own });
+        }
+        expected.extend(pixels);
+        assert_eq!(found, expected, "kernel {kernel}, {layers} layers");
+        if layers == 6 {
+            assert_eq!(found, before_centre());
+        }
+    }
+}
+
+#[test]
+fn wavenet_sees_two_to_the_number_of_layers() {
+    for layers in 1..5 {
+        let config = WaveNetConfig { layers, ..WaveNetConfig::default() };
+        let net = config.init(30, Alphabet::Real, 2, &mut Rng::new(2), &device()).unwrap();
+        let field = receptive_field(&net, noise(30), 25);
+        let found: Vec<usize> = (0..30).filter(|i| field[*i] > 0.0).collect();
+        assert_eq!(found, (25 - (1 << layers)..25).collect::<Vec<_>>());
+    }
+}
