@@ -63,12 +63,12 @@ class Layer(nn.Module):
 
 
 class PixelCNN(nn.Module):
-    def __init__(self, channels, levels, filters, layers, kernel):
+    def __init__(self, channels, levels, filters, layers, kernel, outputs=None):
         super().__init__()
         self.channels, self.levels = channels, levels
         self.conv_in = MaskedConv2d("A", channels, channels, filters, (kernel, kernel))
         self.layers = nn.ModuleList(Layer(channels, filters, filters, kernel) for _ in range(layers))
-        self.last = Layer(channels, filters, channels * levels, 1)
+        self.last = Layer(channels, filters, channels * (outputs or levels), 1)
 
     def forward(self, x):
         h = self.conv_in(scaled(x, self.levels))
@@ -105,13 +105,13 @@ class GatedLayer(nn.Module):
 
 
 class GatedPixelCNN(nn.Module):
-    def __init__(self, channels, levels, filters, layers, kernel):
+    def __init__(self, channels, levels, filters, layers, kernel, outputs=None):
         super().__init__()
         self.channels, self.levels = channels, levels
         width = [channels] + [filters] * (layers - 1)
         self.layers = nn.ModuleList(GatedLayer(i == 0, channels, n, filters, kernel) for i, n in enumerate(width))
         self.conv_1 = MaskedConv2d("B", channels, filters, filters, (1, 1))
-        self.conv_2 = MaskedConv2d("B", channels, filters, channels * levels, (1, 1))
+        self.conv_2 = MaskedConv2d("B", channels, filters, channels * (outputs or levels), (1, 1))
 
     def forward(self, x):
         v = h = scaled(x, self.levels)
@@ -139,13 +139,13 @@ class Block(nn.Module):
 
 
 class ImageGPT(nn.Module):
-    def __init__(self, length, levels, width, layers, heads, expansion):
+    def __init__(self, length, levels, width, layers, heads, expansion, outputs=None):
         super().__init__()
         self.wte, self.wpe = nn.Embedding(levels, width), nn.Embedding(length, width)
         self.start = nn.Parameter(torch.randn(width))
         self.h = nn.ModuleList(Block(width, heads, expansion) for _ in range(layers))
         self.ln_f = nn.LayerNorm(width)
-        self.lm_head = nn.Linear(width, levels, bias=False)
+        self.lm_head = nn.Linear(width, outputs or levels, bias=False)
 
     def forward(self, x):
         tokens = self.wte(x.long().flatten(1)[:, :-1])

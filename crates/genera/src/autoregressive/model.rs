@@ -130,7 +130,8 @@ impl<N: Module + Causal> Autoregressive<N> {
         }
         let each = (0..orders).map(|order| self.log_prob_in(x.clone(), order)).collect();
         let each: Tensor<2> = Tensor::stack(each, 1);
-        let most = each.clone().detach().max_dim(1);
+        // Finite also where a row is impossible in every order.
+        let most = each.clone().detach().max_dim(1).clamp_min(f32::MIN);
         ((each - most.clone()).exp().mean_dim(1).log() + most).squeeze_dim(1)
     }
 

@@ -13,7 +13,7 @@
 //!
 //! A unit of degree `m` is final once `m` elements are known: a cursor computes every unit once, then keeps it.
 
-use burn::module::Module;
+use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use genera_kernels::{Activation, activate, linear};
 use genera_rng::Rng;
@@ -167,7 +167,7 @@ impl Masked {
         let mask: Vec<f32> =
             outputs.iter().flat_map(|o| inputs.iter().map(|i| f32::from(u8::from(connected(*o, *i))))).collect();
         let mask = Tensor::from_data(TensorData::new(mask, [outputs.len(), inputs.len()]), &weight.device());
-        Self { weight: weight * mask, bias: layer.bias.as_ref().map(|bias| bias.val()) }
+        Self { weight: weight * mask, bias: layer.bias.as_ref().map(Param::val) }
     }
 
     fn forward(&self, x: Rows, activation: Activation) -> Rows {

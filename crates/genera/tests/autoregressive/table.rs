@@ -77,7 +77,7 @@ fn made(config: MadeConfig, shape: [usize; 3], alphabet: Alphabet, outputs: usiz
 }
 
 fn pixelcnn(config: PixelCnnConfig, shape: [usize; 3], alphabet: Alphabet, outputs: usize, scale: usize) -> AnyNet {
-    let config = PixelCnnConfig { filters: 6 * scale, layers: 2, kernel: 3, ..config };
+    let config = PixelCnnConfig { filters: 12 * scale, layers: 2, kernel: 3, ..config };
     AnyNet::PixelCnn(config.init(shape, alphabet, outputs, &mut rng(), &device()).unwrap())
 }
 
@@ -125,7 +125,7 @@ pub const NETS: [(&str, Constructor); 11] = [
         )
     }),
     ("Gated PixelCNN", |shape, alphabet, outputs, scale| {
-        let config = GatedPixelCnnConfig { filters: 6 * scale, layers: 3, kernel: 3 };
+        let config = GatedPixelCnnConfig { filters: 12 * scale, layers: 3, kernel: 3 };
         AnyNet::Gated(config.init(shape, alphabet, outputs, &mut rng(), &device()).unwrap())
     }),
     ("Image GPT", |shape, alphabet, outputs, scale| {
