@@ -89,6 +89,7 @@ macro_rules! failures {
 failures!(
     genera_data::Error,
     genera_metrics::MetricError,
+    genera::autoregressive::AutoregressiveError,
     genera::diffusion::DiffusionError,
     genera::features::ClassifierError,
     genera::interop::InteropError,

@@ -1,5 +1,6 @@
 //! The one place that names every model: what a recipe may ask for, and how it becomes something that learns.
 
+mod autoregressive;
 mod classifier;
 mod diffusion;
 
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::Data;
 use crate::failure::Outcome;
 use crate::recipe::Recipe;
+use autoregressive::AutoregressiveSpec;
 use diffusion::DiffusionSpec;
 
 /// A model, by family.
@@ -23,6 +25,8 @@ use diffusion::DiffusionSpec;
 #[serde(tag = "family", rename_all = "kebab-case")]
 #[allow(clippy::large_enum_variant, reason = "there is one of it")]
 pub enum Family {
+    /// Something that draws an element at a time.
+    Autoregressive(AutoregressiveSpec),
     /// Something that removes noise.
     Diffusion(DiffusionSpec),
     /// Something that names classes, and whose last hidden layer measures distances between images.
@@ -80,6 +84,7 @@ impl Family {
     pub fn trainee(recipe: &Recipe, data: &Data, device: &Device) -> Outcome<Box<dyn Trainee>> {
         let mut rng = Rng::new(recipe.seed).fork("weights");
         match &recipe.model {
+            Self::Autoregressive(spec) => descent(spec.init(recipe, data, &mut rng, device)?, recipe),
             Self::Diffusion(spec) => descent(spec.init(recipe, data, &mut rng, device)?, recipe),
             Self::Classifier(config) => descent(classifier::init(config, data, &mut rng, device)?, recipe),
         }
@@ -89,7 +94,7 @@ impl Family {
     pub fn levels(&self) -> Outcome<Option<Levels>> {
         match self {
             Self::Diffusion(spec) => Ok(Some(spec.levels()?)),
-            Self::Classifier(_) => Ok(None),
+            Self::Autoregressive(_) | Self::Classifier(_) => Ok(None),
         }
     }
 
@@ -97,13 +102,14 @@ impl Family {
     pub fn is_conditional(&self) -> bool {
         match self {
             Self::Diffusion(spec) => spec.conditional,
-            Self::Classifier(_) => false,
+            Self::Autoregressive(_) | Self::Classifier(_) => false,
         }
     }
 
     /// What the likelihoods of this family are; none if it has no likelihood.
     pub fn likelihood(&self) -> Option<LikelihoodKind> {
         match self {
+            Self::Autoregressive(_) => Some(LikelihoodKind::Exact),
             Self::Diffusion(_) => Some(LikelihoodKind::LowerBound),
             Self::Classifier(_) => None,
         }

@@ -11,6 +11,13 @@ macro_rules! recipes {
 }
 
 recipes!(
+    // Lecture 1: autoregressive models.
+    "made-digits",
+    "pixelcnn-digits",
+    "imagegpt-digits",
+    "pixelcnn-mnist",
+    "gated-pixelcnn-mnist",
+    "imagegpt-mnist",
     // Lecture 9: what measures the others.
     "digits-classifier",
     "mnist-classifier",

@@ -136,8 +136,7 @@ impl Causal for GatedPixelCnn {
 
     fn cursor(&self, _order: usize, rows: usize) -> Box<dyn Cursor + '_> {
         let width = self.shape[2];
-        let of =
-            |conv: fn(&Layer) -> &MaskedConv2d| -> Vec<_> { self.layers.iter().map(|layer| conv(layer)).collect() };
+        let of = |conv: fn(&Layer) -> &MaskedConv2d| -> Vec<_> { self.layers.iter().map(conv).collect() };
         let taps = |convolutions: Vec<&MaskedConv2d>| convolutions.into_iter().map(MaskedConv2d::taps).collect();
         let caches = |convolutions: Vec<&MaskedConv2d>| -> Vec<RowCache> {
             convolutions.into_iter().map(|conv| conv.cache(rows, width)).collect()
