@@ -189,3 +189,27 @@ impl CausalSpec {
         net.map_err(|error: CausalError| Failure::new(format!("model.net: {error}")))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_conditional_needs_a_view_of_its_numbers() {
+        let levels = Conditional::Categorical { levels: 17 };
+        assert_eq!(ConditionalSpec::Bernoulli.on(Some(2)).unwrap(), Conditional::Bernoulli);
+        assert_eq!(ConditionalSpec::Categorical.on(Some(17)).unwrap(), levels);
+        assert_eq!(ConditionalSpec::Gaussian.on(None).unwrap(), Conditional::Gaussian);
+        for (spec, values) in [
+            (ConditionalSpec::Bernoulli, Some(17)),
+            (ConditionalSpec::Bernoulli, None),
+            (ConditionalSpec::Categorical, None),
+            (ConditionalSpec::DiscretisedLogistics { components: 2 }, None),
+            (ConditionalSpec::Gaussian, Some(2)),
+            (ConditionalSpec::Logistics { components: 2 }, Some(17)),
+        ] {
+            let Err(Failure::Failed(message)) = spec.on(values) else { panic!("{spec:?} of {values:?} is accepted") };
+            assert!(message.contains("model.conditional") && message.contains("view"), "{message}");
+        }
+    }
+}
