@@ -24,12 +24,14 @@ PREDICTION = {"noise": "epsilon", "data": "sample", "v": "v_prediction"}
 
 
 def digits():
-    """The 1 500 training digits in [-1, 1]: in order of class, image j is held out if 297 j mod 1797 < 297."""
+    """The 1 500 training digits in [-1, 1] and their classes: in order of class, image j is held out if
+    297 j mod 1797 < 297."""
     data = load_digits()
     order = np.argsort(data.target, kind="stable")
     held_out = np.zeros(len(order), bool)
     held_out[order] = 297 * np.arange(len(order)) % 1797 < 297
-    return torch.tensor(data.images[~held_out][:, None] / 8.0 - 1.0, dtype=torch.float32)
+    images = torch.tensor(data.images[~held_out][:, None] / 8.0 - 1.0, dtype=torch.float32)
+    return images, torch.tensor(data.target[~held_out])
 
 
 class ClippedDPMSolver(DPMSolverMultistepScheduler):
@@ -66,15 +68,25 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--n", type=int, default=1000)
     parser.add_argument("--images", help=".npy of bytes [N, C, H, W]; without it the digits")
+    parser.add_argument("--labels", help=".npy of classes [N]")
     parser.add_argument("--out", required=True)
     options = parser.parse_args()
 
     recipe = json.load(open(options.recipe))
     model, train, sample = recipe["model"], recipe["train"], recipe["sample"]
     torch.manual_seed(options.seed)
-    data = digits() if options.images is None else torch.tensor(np.load(options.images) / 127.5 - 1, dtype=torch.float32)
+    if options.images is None:
+        data, labels = digits()
+    else:
+        data = torch.tensor(np.load(options.images) / 127.5 - 1, dtype=torch.float32)
+        labels = torch.tensor(np.load(options.labels)).long() if options.labels else None
+    conditional = model.get("conditional", False)
+    classes = int(labels.max()) + 1 if conditional else None
 
-    net = UNet2DModel(**{key: value for key, value in model["net"].items() if key != "kind" and value is not None})
+    keys = {key: value for key, value in model["net"].items() if key != "kind" and value is not None}
+    channels, size = data.shape[1], tuple(data.shape[2:])
+    shape = {"in_channels": channels, "out_channels": channels, "sample_size": size}
+    net = UNet2DModel(**keys | shape | {"num_class_embeds": classes})
     average = copy.deepcopy(net)
     levels = {"num_train_timesteps": model["schedule"]["steps"], "beta_schedule": BETAS[model["schedule"]["kind"]]}
     levels |= {"prediction_type": PREDICTION[model["target"]]}
@@ -91,14 +103,16 @@ def main():
     for step in range(train["steps"]):
         if len(order) < train["batch_size"]:
             order = torch.randperm(len(data))
-        x0, order = data[order[: train["batch_size"]]], order[train["batch_size"] :]
+        rows, order = order[: train["batch_size"]], order[train["batch_size"] :]
+        x0, told = data[rows], labels[rows] if conditional else None
         noise, time_index = torch.randn_like(x0), torch.randint(0, levels["num_train_timesteps"], (len(x0),))
         target = {
             "noise": lambda: noise,
             "data": lambda: x0,
             "v": lambda: schedule.get_velocity(x0, noise, time_index),
         }[model["target"]]()
-        loss = torch.nn.functional.mse_loss(net(schedule.add_noise(x0, noise, time_index), time_index).sample, target)
+        predicted = net(schedule.add_noise(x0, noise, time_index), time_index, class_labels=told).sample
+        loss = torch.nn.functional.mse_loss(predicted, target)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), train["clip_norm"])
@@ -119,9 +133,10 @@ def main():
     sampler, options_of_step = sampler_of(sample, levels)
     sampler.set_timesteps(sample["steps"])
     x = torch.randn((options.n, *data.shape[1:]))
+    told = torch.arange(options.n) % classes if conditional else None
     with torch.no_grad():
         for time_index in sampler.timesteps:
-            x = sampler.step(average(x, time_index).sample, time_index, x, **options_of_step).prev_sample
+            x = sampler.step(average(x, time_index, class_labels=told).sample, time_index, x, **options_of_step).prev_sample
     np.save(options.out, x.reshape(options.n, -1).numpy())
     print(f"trained and sampled in {time.perf_counter() - start:.0f} s")
 
