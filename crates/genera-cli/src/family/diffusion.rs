@@ -7,7 +7,7 @@ use genera::burn::tensor::Device;
 use genera::diffusion::{Diffusion, DiffusionConfig, Levels, Schedule, Target, Times, Variance, Weighting};
 use genera::nn::unet::{UNet, UNetConfig};
 use genera::nn::{ConditionalMlp, ConditionalMlpConfig, Conditioned, ResidualMlp, ResidualMlpConfig};
-use genera::traits::{Denoise, Net, Rows};
+use genera::traits::{Denoise, LowerBound, Net, Rows};
 use genera_rng::Rng;
 use serde::{Deserialize, Serialize};
 
@@ -106,6 +106,10 @@ impl DenoiserSpec {
 
 impl Offers for Diffusion<Denoiser> {
     fn denoise_given(&self, labels: Vec<usize>) -> Option<Box<dyn Denoise + '_>> {
+        Some(Box::new(self.given(labels)))
+    }
+
+    fn lower_bound_given(&self, labels: Vec<usize>) -> Option<Box<dyn LowerBound + '_>> {
         Some(Box::new(self.given(labels)))
     }
 }

@@ -9,7 +9,7 @@ use genera::burn::tensor::Device;
 use genera::diffusion::Levels;
 use genera::features::{Classifier, ClassifierConfig};
 use genera::train::Descent;
-use genera::traits::{Denoise, Learner, Model, Sample};
+use genera::traits::{Denoise, Density, Learner, LowerBound, Model, Sample};
 use genera_metrics::LikelihoodKind;
 use genera_rng::Rng;
 use serde::{Deserialize, Serialize};
@@ -42,6 +42,10 @@ pub trait Trainee: Learner + Send {
     fn denoise_given(&self, labels: Vec<usize>) -> Option<Box<dyn Denoise + '_>>;
     /// The model as something to draw rows of these classes from, labels as above; none if it is not told classes.
     fn sample_given(&self, labels: Vec<usize>) -> Option<Box<dyn Sample + '_>>;
+    /// The model as an exact density given these classes, labels as above; none if it is not told classes.
+    fn density_given(&self, labels: Vec<usize>) -> Option<Box<dyn Density + '_>>;
+    /// The model as a bound given these classes, labels as above; none if it is not told classes.
+    fn lower_bound_given(&self, labels: Vec<usize>) -> Option<Box<dyn LowerBound + '_>>;
     /// The model as a classifier, if it is one.
     fn classifier(&self) -> Option<&Classifier>;
 }
@@ -53,6 +57,14 @@ pub trait Offers: Model + Module {
     }
 
     fn sample_given(&self, _labels: Vec<usize>) -> Option<Box<dyn Sample + '_>> {
+        None
+    }
+
+    fn density_given(&self, _labels: Vec<usize>) -> Option<Box<dyn Density + '_>> {
+        None
+    }
+
+    fn lower_bound_given(&self, _labels: Vec<usize>) -> Option<Box<dyn LowerBound + '_>> {
         None
     }
 
@@ -72,6 +84,14 @@ impl<M: Offers + Send> Trainee for Descent<M> {
 
     fn sample_given(&self, labels: Vec<usize>) -> Option<Box<dyn Sample + '_>> {
         self.model().sample_given(labels)
+    }
+
+    fn density_given(&self, labels: Vec<usize>) -> Option<Box<dyn Density + '_>> {
+        self.model().density_given(labels)
+    }
+
+    fn lower_bound_given(&self, labels: Vec<usize>) -> Option<Box<dyn LowerBound + '_>> {
+        self.model().lower_bound_given(labels)
     }
 
     fn classifier(&self) -> Option<&Classifier> {

@@ -1,5 +1,6 @@
 //! The likelihood of held-out rows, exact or a bound, as a record that says which.
 
+use genera::traits::{Density, Rows, View};
 use genera_metrics::{Dequantisation, Likelihood, LogJacobian, Mean, Protocol};
 use genera_rng::Rng;
 use serde_json::json;
@@ -7,6 +8,7 @@ use serde_json::json;
 use super::{Plan, Subject, record};
 use crate::data::{numbers, tensor};
 use crate::failure::{Failure, Outcome};
+use crate::family::Trainee;
 use crate::recipe::Measure;
 use crate::run::{Baseline, Score};
 
@@ -44,6 +46,9 @@ pub fn measure(subject: &Subject<'_>, plan: &Plan<'_>) -> Outcome<Vec<Score>> {
         let mut details = record(&likelihood);
         // The record's own is in nats.
         details.insert("standard_error".to_owned(), standard_error.into());
+        if subject.recipe.model.is_conditional() {
+            details.insert("given".to_owned(), "the class of each row".into());
+        }
         Score { measure: measure.to_string(), value, baseline, record: details }
     };
     let known = data.toy().map(|toy| Baseline { of: "the density itself".to_owned(), value: -toy.entropy().nats });
@@ -57,7 +62,7 @@ pub fn measure(subject: &Subject<'_>, plan: &Plan<'_>) -> Outcome<Vec<Score>> {
 
 /// The log-likelihood of the held-out rows at `indices` in the view's numbers, in nats.
 fn log_likelihoods(subject: &Subject<'_>, plan: &Plan<'_>, indices: &[usize]) -> Outcome<Vec<f64>> {
-    let (data, view) = (subject.data, subject.trainee.view());
+    let (data, likelihoods) = (subject.data, Likelihoods::of_subject(subject));
     let features = data.held_out().features();
     // Noise of its own for each of the draws that tighten a dequantised likelihood.
     let draws = if noisy(subject) { subject.recipe.measure.dequantisation_draws } else { 1 };
@@ -68,17 +73,47 @@ fn log_likelihoods(subject: &Subject<'_>, plan: &Plan<'_>, indices: &[usize]) ->
         let mut of_draws = Vec::with_capacity(draws);
         for _ in 0..draws {
             let rows = tensor(data.rows(data.held_out(), chunk, &mut view_rng)?, features, subject.device);
-            of_draws.push(match (view.density, view.lower_bound) {
-                (Some(model), _) => {
-                    numbers(model.log_prob(rows).unsqueeze_dim(1))?.into_iter().map(f64::from).collect()
-                }
-                (None, Some(model)) => model.lower_bound(rows, &mut bound_rng.rows_from(first)),
-                (None, None) => return Err(Failure::new("this model has no likelihood")),
-            });
+            of_draws.push(likelihoods.of(rows, chunk, &mut bound_rng.rows_from(first))?);
         }
         nats.extend((0..chunk.len()).map(|row| log_mean_exp(of_draws.iter().map(|draw: &Vec<f64>| draw[row]))));
     }
     Ok(nats)
+}
+
+/// The likelihood of rows: a model that is told the class is told that of each row.
+struct Likelihoods<'a> {
+    view: View<'a>,
+    trainee: &'a dyn Trainee,
+    /// The classes of the held-out rows.
+    labels: Option<&'a [u16]>,
+}
+
+impl<'a> Likelihoods<'a> {
+    fn of_subject(subject: &Subject<'a>) -> Self {
+        let labels = subject.data.held_out().labels().filter(|_| subject.recipe.model.is_conditional());
+        Self { view: subject.trainee.view(), trainee: subject.trainee, labels: labels.map(|labels| labels.rows()) }
+    }
+
+    /// In nats, of `rows`, which are the held-out ones at `indices`.
+    fn of(&self, rows: Rows, indices: &[usize], rng: &mut Rng) -> Outcome<Vec<f64>> {
+        let exact = |model: &dyn Density, rows| -> Outcome<Vec<f64>> {
+            Ok(numbers(model.log_prob(rows).unsqueeze_dim(1))?.into_iter().map(f64::from).collect())
+        };
+        if let Some(labels) = self.labels {
+            let given: Vec<usize> = indices.iter().map(|&row| labels[row].into()).collect();
+            if let Some(model) = self.trainee.density_given(given.clone()) {
+                return exact(&*model, rows);
+            }
+            if let Some(model) = self.trainee.lower_bound_given(given) {
+                return Ok(model.lower_bound(rows, rng));
+            }
+        }
+        match (self.view.density, self.view.lower_bound) {
+            (Some(model), _) => exact(model, rows),
+            (None, Some(model)) => Ok(model.lower_bound(rows, rng)),
+            (None, None) => Err(Failure::new("this model has no likelihood")),
+        }
+    }
 }
 
 /// `kl@fresh`: the divergence of the model from a known density, on points that were never seen. It has the mean of

@@ -47,6 +47,12 @@ impl VariationalBound {
         terms
     }
 
+    /// The bound itself, minus the sum of all terms of each row: `[B, F] -> [B]`.
+    pub fn total(&self, denoise: &dyn Denoise, x: &Rows, rng: &mut Rng) -> Vec<f64> {
+        let terms = self.terms(denoise, x, rng);
+        (0..x.dims()[0]).map(|row| -terms.iter().map(|term| term[row]).sum::<f64>()).collect()
+    }
+
     /// An unbiased estimate of the sum of all terms from one random term a row: `[B, F] -> [B]`.
     pub fn estimate(&self, denoise: &dyn Denoise, x: &Rows, rng: &mut Rng) -> Vec<f64> {
         let [rows, width] = x.dims();

@@ -216,8 +216,7 @@ impl<N: Module + Net<Conditioned, Rows>> Sample for Diffusion<N> {
 
 impl<N: Module + Net<Conditioned, Rows>> LowerBound for Diffusion<N> {
     fn lower_bound(&self, x: Rows, rng: &mut Rng) -> Vec<f64> {
-        let terms = self.bound().terms(self, &x, rng);
-        (0..x.dims()[0]).map(|row| -terms.iter().map(|term| term[row]).sum::<f64>()).collect()
+        self.bound().total(self, &x, rng)
     }
 }
 
@@ -241,6 +240,12 @@ impl<N: Module + Net<Conditioned, Rows>> Denoise for Given<'_, N> {
 impl<N: Module + Net<Conditioned, Rows>> Sample for Given<'_, N> {
     fn sample(&self, n: usize, rng: &mut Rng) -> Rows {
         self.model.sample_given(n, &self.labels, rng)
+    }
+}
+
+impl<N: Module + Net<Conditioned, Rows>> LowerBound for Given<'_, N> {
+    fn lower_bound(&self, x: Rows, rng: &mut Rng) -> Vec<f64> {
+        self.model.bound().total(self, &x, rng)
     }
 }
 
