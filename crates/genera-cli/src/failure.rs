@@ -91,6 +91,7 @@ failures!(
     genera_metrics::MetricError,
     genera::autoregressive::AutoregressiveError,
     genera::diffusion::DiffusionError,
+    genera::flow::FlowError,
     genera::features::ClassifierError,
     genera::interop::InteropError,
     genera::nn::unet::ConfigError,

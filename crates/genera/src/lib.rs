@@ -7,6 +7,7 @@
 pub mod autoregressive;
 pub mod diffusion;
 pub mod features;
+pub mod flow;
 pub mod interop;
 pub mod nn;
 pub mod train;

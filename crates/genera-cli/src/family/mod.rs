@@ -3,11 +3,13 @@
 mod autoregressive;
 mod classifier;
 mod diffusion;
+mod flow;
 
 use genera::burn::module::Module;
 use genera::burn::tensor::Device;
 use genera::diffusion::Levels;
 use genera::features::{Classifier, ClassifierConfig};
+use genera::flow::FlowConfig;
 use genera::train::Descent;
 use genera::traits::{Denoise, Density, Learner, LowerBound, Model, Sample};
 use genera_metrics::LikelihoodKind;
@@ -19,6 +21,7 @@ use crate::failure::Outcome;
 use crate::recipe::Recipe;
 use autoregressive::AutoregressiveSpec;
 use diffusion::DiffusionSpec;
+use flow::EnergySpec;
 
 /// A model, by family.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,6 +32,10 @@ pub enum Family {
     Autoregressive(AutoregressiveSpec),
     /// Something that removes noise.
     Diffusion(DiffusionSpec),
+    /// A normalizing flow that learns from data.
+    Flow(FlowConfig),
+    /// A normalizing flow that learns from an energy.
+    EnergyFlow(EnergySpec),
     /// Something that names classes, and whose last hidden layer measures distances between images.
     Classifier(ClassifierConfig),
 }
@@ -106,6 +113,8 @@ impl Family {
         match &recipe.model {
             Self::Autoregressive(spec) => descent(spec.init(recipe, data, &mut rng, device)?, recipe),
             Self::Diffusion(spec) => descent(spec.init(recipe, data, &mut rng, device)?, recipe),
+            Self::Flow(config) => descent(flow::init(config, recipe, data, &mut rng, device)?, recipe),
+            Self::EnergyFlow(spec) => descent(flow::init_energy(spec, data, &mut rng, device)?, recipe),
             Self::Classifier(config) => descent(classifier::init(config, data, &mut rng, device)?, recipe),
         }
     }
@@ -114,7 +123,7 @@ impl Family {
     pub fn levels(&self) -> Outcome<Option<Levels>> {
         match self {
             Self::Diffusion(spec) => Ok(Some(spec.levels()?)),
-            Self::Autoregressive(_) | Self::Classifier(_) => Ok(None),
+            Self::Autoregressive(_) | Self::Flow(_) | Self::EnergyFlow(_) | Self::Classifier(_) => Ok(None),
         }
     }
 
@@ -122,7 +131,8 @@ impl Family {
     pub fn is_conditional(&self) -> bool {
         match self {
             Self::Diffusion(spec) => spec.conditional,
-            Self::Autoregressive(_) | Self::Classifier(_) => false,
+            Self::Flow(config) => flow::is_conditional(config),
+            Self::Autoregressive(_) | Self::EnergyFlow(_) | Self::Classifier(_) => false,
         }
     }
 
@@ -131,6 +141,7 @@ impl Family {
         match self {
             Self::Autoregressive(_) => Some(LikelihoodKind::Exact),
             Self::Diffusion(_) => Some(LikelihoodKind::LowerBound),
+            Self::Flow(_) | Self::EnergyFlow(_) => Some(LikelihoodKind::Exact),
             Self::Classifier(_) => None,
         }
     }

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{Plan, Subject, record};
 use crate::data::{numbers, tensor};
 use crate::failure::{Failure, Outcome};
-use crate::family::Trainee;
+use crate::family::{Family, Trainee};
 use crate::recipe::Measure;
 use crate::run::{Baseline, Score};
 
@@ -57,6 +57,7 @@ pub fn measure(subject: &Subject<'_>, plan: &Plan<'_>) -> Outcome<Vec<Score>> {
         scores.push(score(Measure::BitsPerDimension, value, standard_error, None));
     }
     scores.extend(divergence(subject, plan)?);
+    scores.extend(reverse_divergence(subject, plan)?);
     Ok(scores)
 }
 
@@ -131,6 +132,30 @@ fn divergence(subject: &Subject<'_>, plan: &Plan<'_>) -> Outcome<Option<Score>> 
     let mean = Mean::of(&gaps)?;
     let details = json!({ "n": FRESH, "standard_error": mean.standard_error, "seed": plan.seed });
     Ok(Some(Score { measure: Measure::Kl.to_string(), value: mean.value, baseline: None, record: record(&details) }))
+}
+
+/// `reverse-kl@samples` of models that learnt from a known energy: their own divergence. Other models may draw points
+/// where the density is zero, and it would be infinite.
+fn reverse_divergence(subject: &Subject<'_>, plan: &Plan<'_>) -> Outcome<Option<Score>> {
+    let view = subject.trainee.view();
+    let energy = matches!(subject.recipe.model, Family::EnergyFlow(_));
+    let (Some(toy), Some(model), Some(source), true) = (subject.data.toy(), view.density, view.sample, energy) else {
+        return Ok(None);
+    };
+    let x = source.sample(FRESH, &mut Rng::new(plan.seed).fork("reverse"));
+    let log_p = numbers(model.log_prob(x.clone()).unsqueeze_dim(1))?;
+    let truth = toy.density();
+    let points = numbers(x)?;
+    let points = points.chunks_exact(2).map(|point| truth.log_density([point[0].into(), point[1].into()]));
+    let gaps: Vec<f64> = points.zip(log_p).map(|(truth, log_p)| f64::from(log_p) - truth).collect();
+    let mean = Mean::of(&gaps)?;
+    let details = json!({ "n": FRESH, "standard_error": mean.standard_error, "seed": plan.seed });
+    Ok(Some(Score {
+        measure: Measure::ReverseKl.to_string(),
+        value: mean.value,
+        baseline: None,
+        record: record(&details),
+    }))
 }
 
 fn dequantisation(subject: &Subject<'_>) -> Dequantisation {

@@ -18,6 +18,23 @@ recipes!(
     "pixelcnn-mnist",
     "gated-pixelcnn-mnist",
     "imagegpt-mnist",
+    // Lecture 2: normalizing flows.
+    "planar-moons",
+    "planar-energy",
+    "maf-moons",
+    "maf-8-gaussians",
+    "maf-checkerboard",
+    "maf-table",
+    "iaf-energy",
+    // Lecture 3: coupling layers.
+    "realnvp-moons",
+    "spline-moons",
+    "spline-8-gaussians",
+    "spline-checkerboard",
+    "realnvp-digits",
+    "realnvp-mnist",
+    "glow-digits",
+    "glow-fashion",
     // Lecture 9: what measures the others.
     "digits-classifier",
     "mnist-classifier",

@@ -70,6 +70,8 @@ pub enum Measure {
     Nats,
     /// `kl@fresh`: the divergence of a known density from the model, in nats, on fresh points of it.
     Kl,
+    /// `reverse-kl@samples`: the divergence of the model from a known density, in nats, on its own samples.
+    ReverseKl,
     /// `accuracy@held-out`: the share of held-out rows that a classifier names rightly.
     Accuracy,
     /// `samples-per-second`: the speed of sampling here.
@@ -77,12 +79,13 @@ pub enum Measure {
 }
 
 /// What is measured on held-out data, and what needs nothing.
-const PLAIN: [(&str, Measure); 7] = [
+const PLAIN: [(&str, Measure); 8] = [
     ("mmd@held-out", Measure::Mmd),
     ("mmd-p@held-out", Measure::MmdP),
     ("bits-per-dimension@held-out", Measure::BitsPerDimension),
     ("nats@held-out", Measure::Nats),
     ("kl@fresh", Measure::Kl),
+    ("reverse-kl@samples", Measure::ReverseKl),
     ("accuracy@held-out", Measure::Accuracy),
     ("samples-per-second", Measure::SamplesPerSecond),
 ];

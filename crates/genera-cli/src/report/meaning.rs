@@ -48,6 +48,10 @@ pub fn of(measure: &str) -> Option<&'static str> {
             "Divergence of the true density from the model, in nats, on points never seen. 0 if they are the same; an \
              exact likelihood never gives less, but for chance."
         }
+        "reverse-kl" => {
+            "Divergence of the model from the true density, in nats, on the model's own samples. 0 if they are the same. \
+             A model may lack whole modes and still do well here."
+        }
         "memorisation" => {
             "Chance that a sample is nearer to the training data than a held-out point is. \
              A half is healthy; near 1 the model recites what it was shown."

@@ -12,7 +12,7 @@ use burn::tensor::{Device, Shape, Tensor, TensorData};
 use genera_rng::Rng;
 
 /// Numbers uniform on `±1/√fan_in`.
-pub(super) fn fan_in_uniform<const D: usize>(
+pub(crate) fn fan_in_uniform<const D: usize>(
     shape: [usize; D],
     fan_in: usize,
     rng: &mut Rng,
@@ -24,7 +24,7 @@ pub(super) fn fan_in_uniform<const D: usize>(
 }
 
 /// Normal numbers of mean zero.
-pub(super) fn normal<const D: usize>(
+pub(crate) fn normal<const D: usize>(
     shape: [usize; D],
     deviation: f32,
     rng: &mut Rng,
@@ -35,7 +35,7 @@ pub(super) fn normal<const D: usize>(
 }
 
 /// The same number everywhere.
-pub(super) fn constant<const D: usize>(shape: [usize; D], value: f32, device: &Device) -> Param<Tensor<D>> {
+pub(crate) fn constant<const D: usize>(shape: [usize; D], value: f32, device: &Device) -> Param<Tensor<D>> {
     parameter(shape, device, move |n| vec![value; n])
 }
 
