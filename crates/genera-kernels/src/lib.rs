@@ -9,9 +9,8 @@
 //!
 //! | operation | kernel | file |
 //! |---|---|---|
-//! | [`conv2d`], 3 x 3, stride and dilation 1, channels in multiples of 8 | Winograd F(4 x 4, 3 x 3) | `conv/winograd.rs` |
-//! | [`conv2d`], any other with one group | gathered blocks through the matrix product | `conv/direct.rs` |
-//! | [`conv2d`], several groups | none | `plain.rs` |
+//! | [`conv2d`], [`masked_conv2d`], 3 x 3, stride, dilation and groups 1, channels in multiples of 8 | Winograd F(4 x 4, 3 x 3) | `conv/winograd/` |
+//! | [`conv2d`], [`masked_conv2d`], any other | gathered blocks through the matrix product, masked taps skipped | `conv/direct.rs` |
 //! | [`conv_transpose2d`] | as [`conv2d`], which it is the adjoint of | `conv/transposed.rs` |
 //! | [`linear`] | the matrix product with the activation while a block is in the cache | `linear.rs` |
 //! | [`group_norm`] | three passes over a sample in the cache | `group_norm.rs` |
@@ -19,6 +18,7 @@
 //! | [`attention`] | blocks with a running maximum, scores are never stored | `attention.rs` |
 //! | [`cross_entropy`] | row by row | `cross_entropy.rs` |
 //! | [`activate`] | exponentials without branches | `activation.rs` |
+//! | [`activation_tangent`] | the same, with second derivatives | `activation_tangent.rs` |
 //! | [`avg_pool2x2`], [`upsample_nearest2x`] | line by line | `resample.rs` |
 //! | [`adamw_step`], [`sum_of_squares`] | one pass over the buffers, in place | `optimizer.rs` |
 //!
@@ -26,12 +26,14 @@
 //! same bits for any number of threads, because no sum is cut by it, and a sample has the same bits in any batch.
 
 mod activation;
+mod activation_tangent;
 mod attention;
 mod conv;
 mod cross_entropy;
 mod flex;
 mod group_norm;
 mod layer_norm;
+mod limit;
 mod linear;
 mod optimizer;
 pub mod plain;
@@ -39,11 +41,13 @@ mod resample;
 mod simd;
 
 pub use activation::{Activation, LEAKY_SLOPE, SELU, activate};
+pub use activation_tangent::activation_tangent;
 pub use attention::{AttentionMask, attention};
-pub use conv::{ConvOptions, conv_transpose2d, conv2d};
+pub use conv::{ConvOptions, conv_transpose2d, conv2d, masked_conv2d};
 pub use cross_entropy::cross_entropy;
 pub use group_norm::group_norm;
 pub use layer_norm::layer_norm;
+pub use limit::fused_multiply_adds;
 pub use linear::linear;
 pub use optimizer::{AdamW, AdamWTensors, adamw_step, sum_of_squares};
 pub use resample::{avg_pool2x2, upsample_nearest2x};

@@ -2,7 +2,7 @@
 //! what runs on every device and processor that they do not serve. Differentiable by Burn's own autodiff.
 
 use burn::tensor::ops::{ConvOptions as BurnConvOptions, ConvTransposeOptions};
-use burn::tensor::{Bool, Int, Tensor, activation, module};
+use burn::tensor::{Bool, Int, Tensor, TensorData, activation, module};
 
 use crate::activation::{LEAKY_SLOPE, SELU};
 use crate::optimizer::{AdamW, AdamWTensors};
@@ -25,6 +25,36 @@ pub fn activate<const D: usize>(x: Tensor<D>, activation: Activation) -> Tensor<
         Activation::Sigmoid => activation::sigmoid(x),
         Activation::Softplus => activation::softplus(x, 1.0),
     }
+}
+
+/// See [`activation_tangent`](crate::activation_tangent).
+pub fn activation_tangent<const D: usize>(x: Tensor<D>, v: Tensor<D>, activation: Activation) -> Tensor<D> {
+    let above = |x: Tensor<D>| x.detach().greater_elem(0.0).float();
+    let slope = match activation {
+        Activation::Identity => return v,
+        Activation::Relu => above(x),
+        Activation::LeakyRelu => above(x) * (1.0 - LEAKY_SLOPE) + LEAKY_SLOPE,
+        Activation::Silu => {
+            let s = activation::sigmoid(x.clone());
+            s.clone() * (x * (-s + 1.0) + 1.0)
+        }
+        Activation::Selu => {
+            let above = above(x.clone());
+            let below = x.clamp_max(0.0).exp() * SELU.0 * (-above.clone() + 1.0);
+            (above + below) * SELU.1
+        }
+        Activation::Gelu => {
+            let density = (x.clone().square() * -0.5).exp() * 0.398_942_28;
+            ((x.clone() * std::f32::consts::FRAC_1_SQRT_2).erf() + 1.0) * 0.5 + x * density
+        }
+        Activation::Tanh => -x.tanh().square() + 1.0,
+        Activation::Sigmoid => {
+            let s = activation::sigmoid(x);
+            s.clone() * (-s + 1.0)
+        }
+        Activation::Softplus => activation::sigmoid(x),
+    };
+    slope * v
 }
 
 /// See [`linear`](crate::linear).
@@ -60,6 +90,24 @@ pub fn conv2d(
         Some(residual) => y + residual,
         None => y,
     }
+}
+
+/// See [`masked_conv2d`](crate::masked_conv2d).
+pub fn masked_conv2d(
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    bias: Option<Tensor<1>>,
+    residual: Option<Tensor<4>>,
+    seen: usize,
+    options: ConvOptions,
+) -> Tensor<4> {
+    let [_, _, kh, kw] = weight.dims();
+    if seen == kh * kw {
+        return conv2d(x, weight, bias, residual, options);
+    }
+    let mask: Vec<f32> = (0..kh * kw).map(|tap| if tap < seen { 1.0 } else { 0.0 }).collect();
+    let mask = Tensor::from_data(TensorData::new(mask, [1, 1, kh, kw]), &weight.device());
+    conv2d(x, weight * mask, bias, residual, options)
 }
 
 /// See [`conv_transpose2d`](crate::conv_transpose2d).

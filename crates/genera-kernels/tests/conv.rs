@@ -3,23 +3,34 @@
 mod common;
 
 use common::{Way, compare, gradient, outcome};
-use genera_kernels::{ConvOptions, conv_transpose2d, conv2d, plain};
+use genera_kernels::{ConvOptions, conv_transpose2d, masked_conv2d, plain};
 use proptest::prelude::*;
 
 /// One comparison: image `[B, H, W, I]`, kernel `[O, kh, kw]`.
 fn check(image: [usize; 4], kernel: [usize; 3], options: ConvOptions, with_bias: bool, from_nchw: bool) {
+    check_masked(image, kernel, kernel[1] * kernel[2], options, with_bias, from_nchw);
+}
+
+fn check_masked(
+    image: [usize; 4],
+    kernel: [usize; 3],
+    seen: usize,
+    options: ConvOptions,
+    with_bias: bool,
+    from_nchw: bool,
+) {
     let [batch, height, width, inputs] = image;
     let [outputs, kh, kw] = kernel;
     let size = options.output_size([height, width], [kh, kw]).unwrap();
-    compare(&format!("conv2d {image:?} {kernel:?} {options:?}"), |way, source| {
+    compare(&format!("conv2d {image:?} {kernel:?} {seen} {options:?}"), |way, source| {
         let leaf = source.leaf(if from_nchw { [batch, inputs, height, width] } else { image });
         let x = if from_nchw { leaf.clone().permute([0, 2, 3, 1]) } else { leaf.clone() };
         let weight = source.leaf([outputs, inputs / options.groups, kh, kw]);
         let scaled = weight.clone() * ((inputs * kh * kw) as f32).powf(-0.5);
         let (bias, residual) = (source.leaf([outputs]), source.leaf([batch, size[0], size[1], outputs]));
-        let run = if way == Way::Kernel { conv2d } else { plain::conv2d };
+        let run = if way == Way::Kernel { masked_conv2d } else { plain::masked_conv2d };
         let (b, r) = (with_bias.then(|| bias.clone()), (!with_bias).then(|| residual.clone()));
-        let y = run(x, scaled, b, r, options);
+        let y = run(x, scaled, b, r, seen, options);
         outcome(source, y, |g| {
             let last = if with_bias { gradient(&bias, g) } else { gradient(&residual, g) };
             vec![gradient(&leaf, g), gradient(&weight, g), last]
@@ -51,11 +62,31 @@ proptest! {
         (batch, height, width) in (1_usize..4, 3_usize..16, 3_usize..16),
         (inputs, outputs) in (1_usize..6, 1_usize..6),
         padding in [[0_usize..3, 0_usize..3], [0_usize..3, 0_usize..3]],
+        seen in 0_usize..10,
         with_bias: bool,
         from_nchw: bool,
     ) {
         let options = ConvOptions { padding, ..ConvOptions::default() };
-        check([batch, height, width, 8 * inputs], [8 * outputs, 3, 3], options, with_bias, from_nchw);
+        check_masked([batch, height, width, 8 * inputs], [8 * outputs, 3, 3], seen, options, with_bias, from_nchw);
+    }
+
+    #[test]
+    fn groups_and_masks(
+        (batch, height, width) in (1_usize..4, 1_usize..12, 1_usize..12),
+        (groups, inputs, outputs) in (1_usize..5, 1_usize..6, 1_usize..10),
+        kernel in [1_usize..5, 1_usize..5],
+        stride in [1_usize..4, 1_usize..4],
+        dilation in [1_usize..3, 1_usize..3],
+        padding in [[0_usize..4, 0_usize..4], [0_usize..4, 0_usize..4]],
+        seen in 0.0..1.0_f64,
+        with_bias: bool,
+        from_nchw: bool,
+    ) {
+        let options = ConvOptions { stride, padding, dilation, groups };
+        prop_assume!(options.output_size([height, width], kernel).is_some());
+        let seen = (seen * (kernel[0] * kernel[1] + 1) as f64) as usize;
+        let kernel = [groups * outputs, kernel[0], kernel[1]];
+        check_masked([batch, height, width, groups * inputs], kernel, seen, options, with_bias, from_nchw);
     }
 }
 
@@ -70,6 +101,9 @@ fn shapes_of_real_networks() {
     check([5, 28, 28, 24], [40, 3, 3], half, true, false);
     check([5, 7, 7, 128], [136, 3, 3], ConvOptions::same(3), true, false);
     check([2, 9, 9, 8], [8, 3, 3], ConvOptions { groups: 4, ..ConvOptions::same(3) }, true, false);
+    check([2, 9, 9, 8], [8, 3, 3], ConvOptions { groups: 8, ..ConvOptions::same(3) }, true, false);
+    check_masked([8, 28, 28, 1], [64, 7, 7], 24, ConvOptions::same(7), true, false);
+    check_masked([8, 28, 28, 32], [32, 3, 3], 5, ConvOptions::same(3), true, false);
 }
 
 proptest! {
@@ -83,12 +117,14 @@ proptest! {
         stride in [1_usize..4, 1_usize..4],
         dilation in [1_usize..3, 1_usize..3],
         padding in [[0_usize..3, 0_usize..3], [0_usize..3, 0_usize..3]],
+        groups in prop::sample::select(vec![1_usize, 1, 2, 3]),
         with_bias: bool,
     ) {
-        let options = ConvOptions { stride, padding, dilation, groups: 1 };
+        let options = ConvOptions { stride, padding, dilation, groups };
         let size = options.output_size([height, width], kernel);
         prop_assume!(size.is_some());
-        check_transposed([batch, height, width, outputs], [inputs, kernel[0], kernel[1]], options, with_bias);
+        let kernel = [groups * inputs, kernel[0], kernel[1]];
+        check_transposed([batch, height, width, groups * outputs], kernel, options, with_bias);
     }
 }
 
@@ -99,7 +135,7 @@ fn check_transposed(result: [usize; 4], kernel: [usize; 3], options: ConvOptions
     let size = options.output_size([height, width], [kh, kw]).unwrap();
     compare(&format!("conv_transpose2d {result:?} {kernel:?} {options:?}"), |way, source| {
         let x = source.leaf([batch, size[0], size[1], inputs]);
-        let weight = source.leaf([inputs, outputs, kh, kw]);
+        let weight = source.leaf([inputs, outputs / options.groups, kh, kw]);
         let bias = source.leaf([outputs]);
         let scaled = weight.clone() * ((inputs * kh * kw) as f32).powf(-0.5);
         let run = if way == Way::Kernel { conv_transpose2d } else { plain::conv_transpose2d };

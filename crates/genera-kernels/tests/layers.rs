@@ -4,7 +4,7 @@ mod common;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use common::{Way, compare, gradient, outcome, values};
-use genera_kernels::{Activation, activate, cross_entropy, group_norm, layer_norm, linear, plain};
+use genera_kernels::{Activation, activate, activation_tangent, cross_entropy, group_norm, layer_norm, linear, plain};
 use proptest::prelude::*;
 
 fn any_activation() -> impl Strategy<Value = Activation> {
@@ -29,6 +29,44 @@ fn activations() {
 }
 
 #[test]
+fn tangents_of_activations() {
+    for activation in Activation::ALL {
+        for shape in [[1, 1], [3, 17], [300, 129]] {
+            compare(&format!("{activation:?}' {shape:?}"), |way, source| {
+                let (x, v) = (source.leaf(shape), source.leaf([shape[1], shape[0]]));
+                let (scaled, turned) = (x.clone() * 4.0, v.clone().transpose());
+                let y = match way {
+                    Way::Kernel => activation_tangent(scaled, turned, activation),
+                    Way::Plain => plain::activation_tangent(scaled, turned, activation),
+                };
+                outcome(source, y, |g| vec![gradient_or_zero(&x, g), gradient(&v, g)])
+            });
+        }
+    }
+}
+
+/// The gradient of `leaf`, zero where the plain expression does not depend on it: piecewise linear functions.
+fn gradient_or_zero(leaf: &Tensor<2>, gradients: &burn::tensor::Gradients) -> Vec<f32> {
+    let zero = || vec![0.0; leaf.dims().iter().product()];
+    leaf.grad(gradients).map_or_else(zero, |gradient| values(&gradient))
+}
+
+/// `f'(x) v` is the derivative of `f` at `x` along `v`, which autodiff gives too.
+#[test]
+fn tangents_are_derivatives() {
+    let device = Device::flex().autodiff();
+    for activation in Activation::ALL {
+        let grid: Vec<f32> = (-60..=60).map(|i| 0.13 * i as f32 + 0.01).collect();
+        let v: Vec<f32> = (0..grid.len()).map(|i| (i as f32).sin()).collect();
+        let tensor = |values: &[f32]| Tensor::<1>::from_data(TensorData::new(values.to_vec(), [values.len()]), &device);
+        let (x, v) = (tensor(&grid).require_grad(), tensor(&v));
+        let gradients = (activate(x.clone(), activation) * v.clone()).sum().backward();
+        let wide: Vec<f64> = gradient(&x, &gradients).into_iter().map(f64::from).collect();
+        common::assert_near("tangent", &values(&activation_tangent(x, v, activation)), &wide, 1e-6);
+    }
+}
+
+#[test]
 fn activations_are_finite_far_out() {
     let far = vec![-3e38, -1e4, -104.0, -88.8, -20.0, 0.0, 20.0, 88.8, 104.0, 1e4, 1e18];
     for activation in Activation::ALL {
@@ -38,6 +76,11 @@ fn activations_are_finite_far_out() {
         assert!(values(&y).iter().all(|y| y.is_finite()), "{activation:?}: {y}");
         let slopes = gradient(&x, &y.sum().backward());
         assert!(slopes.iter().all(|y| y.is_finite()), "{activation:?}': {slopes:?}");
+        if activation != Activation::Identity {
+            let slope = activation_tangent(x.clone(), x.ones_like(), activation);
+            let bends = gradient(&x, &slope.sum().backward());
+            assert!(bends.iter().all(|y| y.is_finite()), "{activation:?}'': {bends:?}");
+        }
         let nan = Tensor::<1>::from_floats([f32::NAN; 9], &Device::flex());
         assert!(values(&activate(nan, activation)).iter().all(|y| y.is_nan()), "{activation:?} hides a NaN");
     }

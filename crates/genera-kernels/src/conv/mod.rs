@@ -2,9 +2,8 @@
 //!
 //! | kernel | serves |
 //! |---|---|
-//! | [`winograd`] | 3 x 3, stride and dilation 1, one group, padding at most 2, channels in multiples of 8 |
-//! | [`direct`] | one group, everything else |
-//! | [`plain`](crate::plain) | several groups |
+//! | [`winograd`] | 3 x 3, stride and dilation 1, one group, padding at most 2, channels in multiples of 8; with a mask, if it leaves at least four taps |
+//! | [`direct`] | everything else: any stride, dilation, groups; masked taps are skipped |
 
 mod direct;
 mod transposed;
@@ -72,6 +71,27 @@ pub fn conv2d(
     residual: Option<Tensor<4>>,
     options: ConvOptions,
 ) -> Tensor<4> {
+    let [_, _, kh, kw] = weight.dims();
+    masked_conv2d(x, weight, bias, residual, kh * kw, options)
+}
+
+/// [`conv2d`] through the first `seen` taps of the kernel in reading order alone; the others count as zero, are skipped
+/// where that is a gain, and get zero as their gradient.
+///
+/// With an odd `k` x `k` kernel, [`ConvOptions::same`] and `seen = k² / 2`, an output depends on the pixels before its
+/// own; with one more, on its own too. These are the masks A and B of van den Oord et al., "Pixel Recurrent Neural
+/// Networks" (arXiv:1601.06759), for images of one channel. A mask that differs by channel goes into the weight.
+///
+/// # Panics
+/// As [`conv2d`], or if the kernel has fewer than `seen` taps.
+pub fn masked_conv2d(
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    bias: Option<Tensor<1>>,
+    residual: Option<Tensor<4>>,
+    seen: usize,
+    options: ConvOptions,
+) -> Tensor<4> {
     let ([batch, height, width, inputs], [outputs, inputs_a_group, kh, kw]) = (x.dims(), weight.dims());
     let groups = options.groups;
     assert!(
@@ -90,16 +110,18 @@ pub fn conv2d(
         let shape = [batch, height, width, outputs];
         assert_eq!(residual.dims(), shape, "conv2d: the residual must have the shape of the result");
     }
+    assert!(seen <= kh * kw, "conv2d: a {kh} x {kw} kernel does not have {seen} taps");
     match flex::simd(&x) {
-        Some(simd) if groups == 1 => Tensor::from_dispatch(<Dispatch as ConvKernel>::convolve(
+        Some(simd) => Tensor::from_dispatch(<Dispatch as ConvKernel>::convolve(
             x.into_dispatch(),
             weight.into_dispatch(),
             bias.into(),
             residual.into(),
             simd,
+            seen,
             options,
         )),
-        _ => plain::conv2d(x, weight, bias, residual, options),
+        None => plain::masked_conv2d(x, weight, bias, residual, seen, options),
     }
 }
 
@@ -111,6 +133,7 @@ pub(crate) trait ConvKernel: Backend {
         #[extension_type] bias: Maybe<Self>,
         #[extension_type] residual: Maybe<Self>,
         simd: Simd,
+        seen: usize,
         options: ConvOptions,
     ) -> FloatTensor<Self>;
 }
@@ -122,9 +145,10 @@ impl ConvKernel for Flex {
         bias: Maybe<Self>,
         residual: Maybe<Self>,
         simd: Simd,
+        seen: usize,
         options: ConvOptions,
     ) -> FlexTensor {
-        Convolution::new(x, weight, simd, options).forward(bias, residual)
+        Convolution::new(x, weight, simd, seen, options).forward(bias, residual)
     }
 }
 
@@ -135,11 +159,12 @@ impl<C: CheckpointStrategy> ConvKernel for Autodiff<Flex, C> {
         bias: Maybe<Self>,
         residual: Maybe<Self>,
         simd: Simd,
+        seen: usize,
         options: ConvOptions,
     ) -> FloatTensor<Self> {
         let ((x, node_x), (weight, node_weight)) = (x.into_parts(), weight.into_parts());
         let ((bias, node_bias), (residual, node_residual)) = (bias.into_parts(), residual.into_parts());
-        let convolution = Convolution::new(x, weight, simd, options);
+        let convolution = Convolution::new(x, weight, simd, seen, options);
         let y = convolution.forward(bias, residual);
         let nodes = [node_x, node_weight, node_bias, node_residual];
         match convolution.prepare::<C>(nodes).compute_bound().stateful() {
@@ -149,7 +174,7 @@ impl<C: CheckpointStrategy> ConvKernel for Autodiff<Flex, C> {
     }
 }
 
-/// The numbers that describe one convolution with one group.
+/// The numbers that describe one convolution.
 #[derive(Clone, Copy, Debug)]
 struct Geometry {
     batch: usize,
@@ -158,6 +183,8 @@ struct Geometry {
     inputs: usize,
     outputs: usize,
     kernel: [usize; 2],
+    /// Taps of the kernel that count, in reading order.
+    seen: usize,
     /// `[H', W']`.
     size: [usize; 2],
     options: ConvOptions,
@@ -165,7 +192,7 @@ struct Geometry {
 
 impl Geometry {
     /// Whether Winograd's algorithm applies, and its 36 products for a tile of 16 pixels are a gain over the direct
-    /// 144 also when tiles hang over the edge of a small image.
+    /// 144, or what a mask leaves of them, also when tiles hang over the edge of a small image.
     fn winograd(&self) -> bool {
         let ConvOptions { stride, padding, dilation, groups } = self.options;
         let tiles = winograd::tiles(self.size);
@@ -173,7 +200,7 @@ impl Geometry {
             && padding.as_flattened().iter().all(|side| *side <= 2)
             && self.inputs.is_multiple_of(8)
             && self.outputs.is_multiple_of(8)
-            && tiles[0] * tiles[1] * 54 < self.size[0] * self.size[1] * 9
+            && tiles[0] * tiles[1] * 54 < self.size[0] * self.size[1] * self.seen
     }
 
     /// The convolution, up to the flip of the kernel, that carries gradients from the result to the image, if that is
@@ -231,13 +258,13 @@ struct Convolution {
 }
 
 impl Convolution {
-    fn new(x: FlexTensor, weight: FlexTensor, simd: Simd, options: ConvOptions) -> Self {
+    fn new(x: FlexTensor, weight: FlexTensor, simd: Simd, seen: usize, options: ConvOptions) -> Self {
         let (x, weight) = (x.to_contiguous(), weight.to_contiguous());
         let (shape, weight_shape) = (x.shape(), weight.shape());
         let (image, kernel) = ([shape[1], shape[2]], [weight_shape[2], weight_shape[3]]);
         let size = options.output_size(image, kernel).expect("sizes were checked at the door");
         let (batch, inputs, outputs) = (shape[0], shape[3], weight_shape[0]);
-        Self { x, weight, geometry: Geometry { batch, image, inputs, outputs, kernel, size, options }, simd }
+        Self { x, weight, geometry: Geometry { batch, image, inputs, outputs, kernel, seen, size, options }, simd }
     }
 
     fn forward(&self, bias: Maybe<Flex>, residual: Maybe<Flex>) -> FlexTensor {

@@ -46,7 +46,7 @@ pub fn conv_transpose2d(
         assert_eq!(bias.dims(), [outputs], "conv_transpose2d: the bias must have one value for each output channel");
     }
     match flex::simd(&x) {
-        Some(simd) if groups == 1 => Tensor::from_dispatch(<Dispatch as TransposedKernel>::transposed(
+        Some(simd) => Tensor::from_dispatch(<Dispatch as TransposedKernel>::transposed(
             x.into_dispatch(),
             weight.into_dispatch(),
             bias.into(),
@@ -54,7 +54,7 @@ pub fn conv_transpose2d(
             size,
             options,
         )),
-        _ => plain::conv_transpose2d(x, weight, bias, size, options),
+        None => plain::conv_transpose2d(x, weight, bias, size, options),
     }
 }
 
@@ -116,7 +116,9 @@ impl Transposed {
     fn new(x: FlexTensor, weight: FlexTensor, simd: Simd, image: [usize; 2], options: ConvOptions) -> Self {
         let (x, weight) = (x.to_contiguous(), weight.to_contiguous());
         let ([batch, height, width, outputs], [_, inputs, kh, kw]) = (x.shape().dims(), weight.shape().dims());
-        let geometry = Geometry { batch, image, inputs, outputs, kernel: [kh, kw], size: [height, width], options };
+        let inputs = inputs * options.groups;
+        let (kernel, size) = ([kh, kw], [height, width]);
+        let geometry = Geometry { batch, image, inputs, outputs, kernel, seen: kh * kw, size, options };
         Self { x, weight, geometry, simd }
     }
 

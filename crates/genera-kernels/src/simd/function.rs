@@ -9,6 +9,8 @@ pub(crate) trait Function {
     const SLOPE_FROM_VALUE: bool;
     fn value(x: f32) -> f32;
     fn slope(x_or_value: f32) -> f32;
+    /// The second derivative at `x`.
+    fn bend(x: f32) -> f32;
 
     /// The derivative at `x`.
     #[inline(always)]
@@ -18,7 +20,7 @@ pub(crate) trait Function {
 }
 
 macro_rules! functions {
-    ($($name:ident: $from_value:literal, |$x:ident| $value:expr, |$y:ident| $slope:expr;)*) => {$(
+    ($($name:ident: $from_value:literal, |$x:ident| $value:expr, |$y:ident| $slope:expr, |$z:ident| $bend:expr;)*) => {$(
         pub(crate) struct $name;
         impl Function for $name {
             const SLOPE_FROM_VALUE: bool = $from_value;
@@ -26,28 +28,56 @@ macro_rules! functions {
             fn value($x: f32) -> f32 { $value }
             #[inline(always)]
             fn slope($y: f32) -> f32 { $slope }
+            #[inline(always)]
+            fn bend($z: f32) -> f32 { $bend }
         }
     )*};
 }
 
 functions! {
-    Identity: true, |x| x, |_y| 1.0;
-    Relu: true, |x| if x < 0.0 { 0.0 } else { x }, |y| if y > 0.0 { 1.0 } else { 0.0 };
-    LeakyRelu: true, |x| if x < 0.0 { LEAKY_SLOPE * x } else { x }, |y| if y > 0.0 { 1.0 } else { LEAKY_SLOPE };
-    Silu: false, |x| x * math::sigmoid(x), |x| {
-        let s = math::sigmoid(x);
-        s * x.mul_add(1.0 - s, 1.0)
-    };
+    Identity: true, |x| x, |_y| 1.0, |_x| 0.0;
+    Relu: true, |x| if x < 0.0 { 0.0 } else { x }, |y| if y > 0.0 { 1.0 } else { 0.0 }, |_x| 0.0;
+    LeakyRelu: true,
+        |x| if x < 0.0 { LEAKY_SLOPE * x } else { x },
+        |y| if y > 0.0 { 1.0 } else { LEAKY_SLOPE },
+        |_x| 0.0;
+    Silu: false,
+        |x| x * math::sigmoid(x),
+        |x| {
+            let s = math::sigmoid(x);
+            s * x.mul_add(1.0 - s, 1.0)
+        },
+        |x| {
+            let s = math::sigmoid(x);
+            s * (1.0 - s) * x.mul_add(1.0 - 2.0 * s, 2.0)
+        };
     Selu: true,
         |x| SELU.1 * if x > 0.0 { x } else { SELU.0 * (math::exp(x) - 1.0) },
-        |y| if y > 0.0 { SELU.1 } else { y + SELU.0 * SELU.1 };
-    Gelu: false, |x| x * math::normal(x).0, |x| {
-        let (below, density) = math::normal(x);
-        density.mul_add(x, below)
+        |y| if y > 0.0 { SELU.1 } else { y + SELU.0 * SELU.1 },
+        |x| if x > 0.0 { 0.0 } else { SELU.0 * SELU.1 * math::exp(x) };
+    Gelu: false,
+        |x| x * math::normal(x).0,
+        |x| {
+            let (below, density) = math::normal(x);
+            density.mul_add(x, below)
+        },
+        // Far out the density is zero to the last bit, and x² may be infinite.
+        |x| {
+            let square = if x.abs() > 1e9 { 0.0 } else { x * x };
+            math::normal(x).1 * (2.0 - square)
+        };
+    Tanh: true, |x| math::tanh(x), |y| (-y).mul_add(y, 1.0), |x| {
+        let y = math::tanh(x);
+        -2.0 * y * (-y).mul_add(y, 1.0)
     };
-    Tanh: true, |x| math::tanh(x), |y| (-y).mul_add(y, 1.0);
-    Sigmoid: true, |x| math::sigmoid(x), |y| y * (1.0 - y);
-    Softplus: false, |x| math::softplus(x), |x| math::sigmoid(x);
+    Sigmoid: true, |x| math::sigmoid(x), |y| y * (1.0 - y), |x| {
+        let s = math::sigmoid(x);
+        s * (1.0 - s) * (1.0 - 2.0 * s)
+    };
+    Softplus: false, |x| math::softplus(x), |x| math::sigmoid(x), |x| {
+        let s = math::sigmoid(x);
+        s * (1.0 - s)
+    };
 }
 
 /// Runs an expression with `$function` naming the type of an [`Activation`](crate::Activation).
