@@ -6,7 +6,7 @@ use burn::module::Module;
 use genera_rng::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::ema::Ema;
+use super::ema::{Average, Ema};
 use super::error::{ConfigError, positive};
 use super::gradients::Gradients;
 use super::optimizer::{Optimizer, OptimizerConfig};
@@ -46,11 +46,11 @@ impl DescentConfig {
 pub struct Descent<M> {
     config: DescentConfig,
     steps: u64,
-    model: M,
+    /// Away while the optimiser moves it: a second holder of its arrays would keep it from working in place.
+    model: Option<M>,
     optimizer: Optimizer,
-    average: Option<(Ema, M)>,
-    /// The model without autodiff, made when it is asked for: a copy that lives on would keep the optimiser from
-    /// working in place.
+    average: Option<(Ema, Average)>,
+    /// The model to use, made when it is asked for, and dropped at the next step for the same reason.
     plain: OnceCell<M>,
 }
 
@@ -63,8 +63,8 @@ impl<M: Model + Module> Descent<M> {
         config.check()?;
         let model = model.train();
         let optimizer = Optimizer::new(config.optimizer, &model);
-        let average = config.ema.map(|ema| (ema, model.valid()));
-        Ok(Self { config, steps, model, optimizer, average, plain: OnceCell::new() })
+        let average = config.ema.map(|ema| (ema, Average::of(&model)));
+        Ok(Self { config, steps, model: Some(model), optimizer, average, plain: OnceCell::new() })
     }
 
     /// How many steps have been taken.
@@ -74,10 +74,18 @@ impl<M: Model + Module> Descent<M> {
 
     /// The model to use: its averaged weights if they are kept, its latest otherwise; without autodiff.
     pub fn model(&self) -> &M {
-        match &self.average {
-            Some((_, average)) => average,
-            None => self.plain.get_or_init(|| self.model.valid()),
-        }
+        self.plain.get_or_init(|| {
+            let model = self.latest().valid();
+            match &self.average {
+                Some((_, average)) => average.in_place_of(model),
+                None => model,
+            }
+        })
+    }
+
+    /// The model with its latest weights.
+    fn latest(&self) -> &M {
+        self.model.as_ref().expect("the model is away only while the optimiser moves it")
     }
 
     /// The loss, its parts and its gradient, averaged over the rows of all micro-batches.
@@ -94,7 +102,7 @@ impl<M: Model + Module> Descent<M> {
         for batch in batches {
             let here = batch.x.dims()[0];
             let share = here as f64 / rows as f64;
-            let loss = self.model.loss(batch, &mut rng.rows_from(first as u64));
+            let loss = self.latest().loss(batch, &mut rng.rows_from(first as u64));
             let value = f64::from(loss.value.clone().into_scalar::<f32>());
             if !value.is_finite() {
                 return Err(StepError::Loss(value));
@@ -105,7 +113,7 @@ impl<M: Model + Module> Descent<M> {
                     None => scalars.push((name, share * value)),
                 }
             }
-            gradients = gradients.plus(Gradients::of(&(loss.value * share), &self.model));
+            gradients = gradients.plus(Gradients::of(&(loss.value * share), self.latest()));
             first += here;
         }
         Ok((scalars, gradients))
@@ -127,10 +135,9 @@ impl<M: Model + Module> Learner for Descent<M> {
         let done = self.steps_taken();
         let rate = self.config.optimizer.learning_rate() * self.config.rate.factor(done, self.steps);
         self.plain.take();
-        self.model = self.optimizer.step(self.model.clone(), gradients, rate);
-        if let Some((ema, average)) = self.average.take() {
-            self.average = Some((ema, ema.update(average, &self.model, done)));
-        }
+        let average = self.average.as_mut().map(|(ema, average)| (average, ema.decay_at(done)));
+        let model = self.model.take();
+        self.model = model.map(|model| self.optimizer.step_with_average(model, gradients, rate, average));
         scalars.splice(1..1, [("grad-norm", norm), ("learning-rate", rate)]);
         Ok(scalars)
     }
@@ -140,8 +147,8 @@ impl<M: Model + Module> Learner for Descent<M> {
     }
 
     fn save(&self) -> Vec<(&'static str, Weights)> {
-        let average = self.average.as_ref().map(|(_, average)| ("ema", collect(average)));
-        [("model", collect(&self.model)), ("optimizer", self.optimizer.save())].into_iter().chain(average).collect()
+        let average = self.average.as_ref().map(|_| ("ema", collect(self.model())));
+        [("model", collect(self.latest())), ("optimizer", self.optimizer.save())].into_iter().chain(average).collect()
     }
 
     fn load(&mut self, groups: &[(String, Weights)]) -> Result<(), WeightsError> {
@@ -154,13 +161,13 @@ impl<M: Model + Module> Learner for Descent<M> {
             return Err(WeightsError::Unknown(unknown.clone()));
         }
         // All of it fits before any of it is used.
-        let model = apply(self.model.clone(), group("model")?)?;
+        let model = apply(self.latest().clone(), group("model")?)?;
         let optimizer = self.optimizer.loaded(group("optimizer")?)?;
         let average = match &self.average {
-            Some((ema, average)) => Some((*ema, apply(average.clone(), group("ema")?)?)),
+            Some((ema, _)) => Some((*ema, Average::of(&apply(model.clone(), group("ema")?)?))),
             None => None,
         };
-        (self.model, self.optimizer, self.average) = (model, optimizer, average);
+        (self.model, self.optimizer, self.average) = (Some(model), optimizer, average);
         self.plain.take();
         Ok(())
     }

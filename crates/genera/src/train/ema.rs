@@ -6,7 +6,10 @@
 //!
 //! `t` counts the updates before this one. The warm-up is TensorFlow's `num_updates` rule, which diffusers follows too.
 
+use std::collections::BTreeMap;
+
 use burn::module::Module;
+use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::error::{ConfigError, below_one};
@@ -33,20 +36,37 @@ impl Ema {
         if self.warmup { self.decay.min((1.0 + t as f64) / (10.0 + t as f64)) } else { self.decay }
     }
 
-    /// The average once `model` has been taken in, after `t` others. Parameters that are not trained are copied.
-    pub fn update<M: Module>(&self, average: M, model: &M, t: u64) -> M {
-        let mut latest = parameters(model);
-        let share = 1.0 - self.decay_at(t);
-        map_parameters(average, |name, average| match latest.remove(name) {
-            Some(latest) if latest.trained => average.clone() + (latest.value - average) * share,
-            Some(latest) => latest.value,
-            None => average,
-        })
-    }
-
     /// # Errors
     /// A decay outside `[0, 1)`.
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         below_one("ema.decay", self.decay)
+    }
+}
+
+/// The averages of a module's trained parameters, by path, each `[N]`. They are no module, so that nothing shares their
+/// memory and the optimiser can move them in place, in the pass that moves the parameters.
+#[derive(Clone, Debug)]
+pub(crate) struct Average(BTreeMap<String, Tensor<1>>);
+
+impl Average {
+    /// The parameters as they are.
+    pub fn of(module: &impl Module) -> Self {
+        let trained = parameters(module).into_iter().filter(|(_, parameter)| parameter.trained);
+        Self(trained.map(|(path, parameter)| (path, parameter.value)).collect())
+    }
+
+    /// The average of the parameter at `path`, taken out to be [put](Self::put) back.
+    pub fn take(&mut self, path: &str) -> Option<Tensor<1>> {
+        self.0.remove(path)
+    }
+
+    /// Keeps the average of the parameter at `path`.
+    pub fn put(&mut self, path: &str, average: Tensor<1>) {
+        self.0.insert(path.to_owned(), average);
+    }
+
+    /// `module` with the averages in place of its trained parameters.
+    pub fn in_place_of<M: Module>(&self, module: M) -> M {
+        map_parameters(module, |path, value| self.0.get(path).cloned().unwrap_or(value))
     }
 }

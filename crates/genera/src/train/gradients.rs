@@ -55,6 +55,13 @@ impl Gradients {
     }
 }
 
+impl FromIterator<(String, Tensor<1>)> for Gradients {
+    /// By path, each flattened.
+    fn from_iter<I: IntoIterator<Item = (String, Tensor<1>)>>(gradients: I) -> Self {
+        Self(gradients.into_iter().collect())
+    }
+}
+
 struct Collect {
     path: FieldPath,
     tape: Tape,

@@ -17,6 +17,7 @@ use burn::tensor::Tensor;
 use genera_kernels::{AdamW, AdamWTensors, adamw_step};
 use serde::{Deserialize, Serialize};
 
+use super::ema::Average;
 use super::error::{ConfigError, below_one, not_negative, positive};
 use super::gradients::Gradients;
 use super::parameters::{map_parameters, parameters};
@@ -153,15 +154,43 @@ impl Optimizer {
     }
 
     /// `module` one step further against `gradients`, at `learning_rate`. Parameters without a gradient stay.
-    pub fn step<M: Module>(&mut self, module: M, mut gradients: Gradients, learning_rate: f64) -> M {
+    pub fn step<M: Module>(&mut self, module: M, gradients: Gradients, learning_rate: f64) -> M {
+        self.step_with_average(module, gradients, learning_rate, None)
+    }
+
+    /// [`Optimizer::step`], after which the average follows; of which the given part stays.
+    pub(crate) fn step_with_average<M: Module>(
+        &mut self,
+        module: M,
+        mut gradients: Gradients,
+        learning_rate: f64,
+        mut average: Option<(&mut Average, f64)>,
+    ) -> M {
         self.steps += 1;
-        map_parameters(module, |path, theta| match gradients.take(path) {
-            Some(gradient) => self.descend(path, theta, gradient, learning_rate),
-            None => theta,
+        map_parameters(module, |path, theta| {
+            let here = average.as_mut().and_then(|(average, _)| average.take(path));
+            let decay = average.as_ref().map_or(0.0, |(_, decay)| *decay);
+            let (theta, here) = match gradients.take(path) {
+                Some(gradient) => self.descend(path, theta, here, gradient, learning_rate, decay),
+                None => (theta.clone(), here.map(|here| follow(here, theta, decay))),
+            };
+            if let (Some((average, _)), Some(here)) = (&mut average, here) {
+                average.put(path, here);
+            }
+            theta
         })
     }
 
-    fn descend(&mut self, path: &str, theta: Tensor<1>, gradient: Tensor<1>, rate: f64) -> Tensor<1> {
+    /// The parameter and its average after this step.
+    fn descend(
+        &mut self,
+        path: &str,
+        theta: Tensor<1>,
+        average: Option<Tensor<1>>,
+        gradient: Tensor<1>,
+        rate: f64,
+        average_decay: f64,
+    ) -> (Tensor<1>, Option<Tensor<1>>) {
         let adam = |[beta_1, beta_2]: [f64; 2], eps, weight_decay| AdamW {
             learning_rate: rate,
             beta_1,
@@ -169,37 +198,46 @@ impl Optimizer {
             eps,
             weight_decay,
             step: self.steps,
-            average_decay: 0.0, // no average is kept here
+            average_decay,
         };
         match self.config {
             OptimizerConfig::Adamw { betas, epsilon, weight_decay, .. } => {
-                self.adamw(path, theta, gradient, &adam(betas, epsilon, weight_decay))
+                self.adamw(path, theta, average, gradient, &adam(betas, epsilon, weight_decay))
             }
             OptimizerConfig::Adam { betas, epsilon, weight_decay, .. } => {
                 let gradient = with_decay(gradient, &theta, weight_decay);
-                self.adamw(path, theta, gradient, &adam(betas, epsilon, 0.0))
+                self.adamw(path, theta, average, gradient, &adam(betas, epsilon, 0.0))
             }
             OptimizerConfig::Sgd { momentum, nesterov, weight_decay, .. } => {
                 let gradient = with_decay(gradient, &theta, weight_decay);
-                if momentum == 0.0 {
-                    return theta - gradient * rate;
-                }
-                let name = format!("m.{path}");
-                let m = self.moment(&name, &gradient) * momentum + gradient.clone();
-                self.moments.insert(name, m.clone());
-                let direction = if nesterov { gradient + m * momentum } else { m };
-                theta - direction * rate
+                let direction = if momentum == 0.0 {
+                    gradient
+                } else {
+                    let name = format!("m.{path}");
+                    let m = self.moment(&name, &gradient) * momentum + gradient.clone();
+                    self.moments.insert(name, m.clone());
+                    if nesterov { gradient + m * momentum } else { m }
+                };
+                let theta = theta - direction * rate;
+                (theta.clone(), average.map(|average| follow(average, theta, average_decay)))
             }
         }
     }
 
-    fn adamw(&mut self, path: &str, parameter: Tensor<1>, gradient: Tensor<1>, numbers: &AdamW) -> Tensor<1> {
+    fn adamw(
+        &mut self,
+        path: &str,
+        parameter: Tensor<1>,
+        average: Option<Tensor<1>>,
+        gradient: Tensor<1>,
+        numbers: &AdamW,
+    ) -> (Tensor<1>, Option<Tensor<1>>) {
         let [m_name, v_name] = ["m", "v"].map(|moment| format!("{moment}.{path}"));
         let (m, v) = (self.moment(&m_name, &gradient), self.moment(&v_name, &gradient));
-        let AdamWTensors { parameter, m, v, .. } =
-            adamw_step(AdamWTensors { parameter, m, v, average: None }, gradient, numbers);
+        let AdamWTensors { parameter, m, v, average } =
+            adamw_step(AdamWTensors { parameter, m, v, average }, gradient, numbers);
         self.moments.extend([(m_name, m), (v_name, v)]);
-        parameter
+        (parameter, average)
     }
 
     /// One moment, taken out so that it can be updated in place; zeros where none is kept yet.
@@ -234,6 +272,11 @@ impl Optimizer {
 
 fn with_decay(gradient: Tensor<1>, theta: &Tensor<1>, weight_decay: f64) -> Tensor<1> {
     if weight_decay == 0.0 { gradient } else { gradient + theta.clone() * weight_decay }
+}
+
+/// `average + (1 - decay) (theta - average)`.
+fn follow(average: Tensor<1>, theta: Tensor<1>, decay: f64) -> Tensor<1> {
+    average.clone() + (theta - average) * (1.0 - decay)
 }
 
 const STEPS: &str = "steps";
