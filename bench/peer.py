@@ -4,7 +4,7 @@
     peer.py VARIANT FOLDER        answers each line of input with one line of JSON; VARIANT: eager, channels-last, compile
         check N     N steps from the beginning: losses and, in training, norms of the gradient
         time N      N further steps: seconds of each
-        memory      peak of the process, and what it held before the network was made, in bytes
+        memory      peak of the process since the weights were loaded, and what it held before, in bytes
 """
 
 import json
@@ -127,6 +127,7 @@ def main():
     load_libraries()
     before = memory("VmRSS")
     job = work(variant, folder)
+    pathlib.Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here, without that of loading
     for line in sys.stdin:
         command, *count = line.split()
         if command == "memory":

@@ -54,8 +54,10 @@ def markdown(results):
         f"over Genera, of the medians (of single rounds). FMA peak: {peak['one']:.0f} GFLOP/s with one thread, "
         f"{peak['all']:.0f} with all; operations are counted in direct form, so that Winograd's algorithm can pass 100 %.",
         "",
-        "| case | Genera | eager | channels-last | compile | ratio | to compile | of peak |",
-        "|---|---|---|---|---|---|---|---|",
+        "Others: the share of the processors' time that went to other programs meanwhile; near zero on a quiet machine.",
+        "",
+        "| case | Genera | eager | channels-last | compile | ratio | to compile | of peak | others |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for name, outcome in results["cases"].items():
         sides, best = outcome["sides"], best_eager(outcome)
@@ -67,7 +69,8 @@ def markdown(results):
         compiled = f"{ratio(outcome, 'compile')[0]:.2f}" if "seconds" in sides.get("compile", {}) else ""
         rate = outcome["flops"] / median(sides["genera"]) * 1e-9
         share = f"{rate / peak['all']:.0%}" if outcome["flops"] else ""
-        lines.append(f"| {name} | {with_spread(sides['genera'])} | {' | '.join(cells)} | {versus} | {compiled} | {share} |")
+        cells = [with_spread(sides["genera"]), *cells, versus, compiled, share, f"{outcome['others']:.0%}"]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
     lines += [
         "",
         "For `adamw-10m`, eager is the fused and channels-last the foreach implementation.",

@@ -144,13 +144,33 @@ def run(name, case, variants, options, environment):
             step = statistics.median(process.ask("time 1")["seconds"] + process.ask("time 2")["seconds"][1:])
             counts[side] = max(1, min(2000, math.ceil(options.seconds / step)))
         rounds = {side: [] for side in sides}
+        meter = Meter(sides)
         for _ in range(options.rounds):
             for side, process in sides.items():
                 rounds[side].append(statistics.median(process.ask(f"time {counts[side]}")["seconds"]))
+        outcome["others"] = meter.others()
         for side, process in sides.items():
             outcome["sides"][side] = {"seconds": rounds[side], **process.ask("memory")}
             process.close()
     return outcome
+
+
+class Meter:
+    """How much of the processors' time went to processes that are no part of the measurement."""
+
+    def __init__(self, sides):
+        self.sides, self.start = sides, time.monotonic()
+        self.busy, self.ours = self.read()
+
+    def read(self):
+        user, nice, system = (int(word) for word in open("/proc/stat").readline().split()[1:4])
+        fields = [open(f"/proc/{side.process.pid}/stat").read().rsplit(")")[1].split() for side in self.sides.values()]
+        return user + nice + system, sum(int(field[11]) + int(field[12]) for field in fields)
+
+    def others(self):
+        busy, ours = self.read()
+        elapsed = (time.monotonic() - self.start) * os.sysconf("SC_CLK_TCK") * os.cpu_count()
+        return max(0.0, (busy - self.busy - ours + self.ours) / elapsed)
 
 
 def disagreements(check, reference):
