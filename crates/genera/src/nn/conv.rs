@@ -47,6 +47,11 @@ impl Conv2d {
         self.apply(x, Some(residual))
     }
 
+    /// How the kernel slides.
+    pub fn options(&self) -> ConvOptions {
+        self.options
+    }
+
     fn apply(&self, x: Tensor<4>, residual: Option<Tensor<4>>) -> Tensor<4> {
         kernels::conv2d(x, self.weight.val(), self.bias.as_ref().map(Param::val), residual, self.options)
     }

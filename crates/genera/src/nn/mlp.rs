@@ -1,7 +1,7 @@
 //! Fully connected networks: plain, conditioned on time, and residual.
 
 use burn::module::Module;
-use burn::tensor::Device;
+use burn::tensor::{Device, Int, Tensor};
 use genera_kernels::Activation;
 use genera_rng::Rng;
 use serde::{Deserialize, Serialize};
@@ -39,9 +39,9 @@ impl MlpConfig {
 /// Linear maps with an activation between: `[B, inputs] -> [B, outputs]`.
 #[derive(Module, Debug)]
 pub struct Mlp {
-    layers: Vec<Linear>,
+    pub(super) layers: Vec<Linear>,
     #[module(skip)]
-    activation: Activation,
+    pub(super) activation: Activation,
 }
 
 impl Net for Mlp {
@@ -90,18 +90,25 @@ impl ConditionalMlpConfig {
 /// An MLP to whose first hidden layer the sinusoids of the time are added: `[B, F] -> [B, F]`.
 #[derive(Module, Debug)]
 pub struct ConditionalMlp {
-    projection: Linear,
+    pub(super) projection: Linear,
     label: Option<Embedding>,
-    layers: Vec<Linear>,
-    output: Linear,
+    pub(super) layers: Vec<Linear>,
+    pub(super) output: Linear,
     #[module(skip)]
-    config: ConditionalMlpConfig,
+    pub(super) config: ConditionalMlpConfig,
+}
+
+impl ConditionalMlp {
+    /// What is added to the first hidden layer: `[B], [B] -> [B, width]`.
+    pub(super) fn embedding(&self, time: Tensor<1>, labels: Option<Tensor<1, Int>>) -> Rows {
+        add_labels(sinusoids(time, self.config.width, 0.0, Halves::SinCos), self.label.as_ref(), labels)
+    }
 }
 
 impl Net<Conditioned> for ConditionalMlp {
     fn forward(&self, Conditioned { x, time, labels }: Conditioned) -> Rows {
-        let ConditionalMlpConfig { width, activation, .. } = self.config;
-        let embedding = add_labels(sinusoids(time, width, 0.0, Halves::SinCos), self.label.as_ref(), labels);
+        let activation = self.config.activation;
+        let embedding = self.embedding(time, labels);
         let h = genera_kernels::activate(self.projection.forward(x) + embedding, activation);
         let h = self.layers.iter().fold(h, |h, layer| layer.forward_into(h, activation));
         self.output.forward(h)
@@ -144,11 +151,11 @@ impl ResidualMlpConfig {
 /// A residual MLP with the time and the class in every block: `[B, F] -> [B, F]`.
 #[derive(Module, Debug)]
 pub struct ResidualMlp {
-    projection: Linear,
-    condition: Condition,
-    blocks: Vec<ResidualBlock>,
-    norm: LayerNorm,
-    output: Linear,
+    pub(super) projection: Linear,
+    pub(super) condition: Condition,
+    pub(super) blocks: Vec<ResidualBlock>,
+    pub(super) norm: LayerNorm,
+    pub(super) output: Linear,
 }
 
 impl Net<Conditioned> for ResidualMlp {
@@ -161,13 +168,13 @@ impl Net<Conditioned> for ResidualMlp {
 
 /// `h + W₂ f(W₁ norm(h) + W₃ e)`.
 #[derive(Module, Debug)]
-struct ResidualBlock {
-    norm: LayerNorm,
-    linear_1: Linear,
-    time: Linear,
-    linear_2: Linear,
+pub(super) struct ResidualBlock {
+    pub(super) norm: LayerNorm,
+    pub(super) linear_1: Linear,
+    pub(super) time: Linear,
+    pub(super) linear_2: Linear,
     #[module(skip)]
-    activation: Activation,
+    pub(super) activation: Activation,
 }
 
 impl ResidualBlock {

@@ -8,6 +8,8 @@
 mod activation;
 mod causal;
 mod conv;
+mod critic;
+pub mod derivative;
 mod embed;
 mod gated_pixelcnn;
 mod gru;
@@ -30,6 +32,7 @@ use burn::tensor::{Int, Tensor};
 
 pub use causal::{Alphabet, Causal, CausalError, Cursor, FullPass, Order};
 pub use conv::Conv2d;
+pub use critic::{ConvCritic, ConvCriticConfig};
 pub use embed::{Condition, Halves, TimestepEmbedding, sinusoids};
 pub use gated_pixelcnn::{GatedPixelCnn, GatedPixelCnnConfig};
 pub use genera_kernels::{Activation, ConvOptions};

@@ -15,9 +15,9 @@ pub struct GroupNorm {
     /// The shift of each channel, `[C]`.
     pub bias: Param<Tensor<1>>,
     #[module(skip)]
-    groups: usize,
+    pub(super) groups: usize,
     #[module(skip)]
-    eps: f32,
+    pub(super) eps: f32,
 }
 
 impl GroupNorm {
@@ -51,7 +51,7 @@ pub struct LayerNorm {
     /// The shift of each channel, `[C]`.
     pub bias: Param<Tensor<1>>,
     #[module(skip)]
-    eps: f32,
+    pub(super) eps: f32,
 }
 
 impl LayerNorm {

@@ -45,12 +45,12 @@ impl ConditionalResNetConfig {
 /// Residual blocks between two convolutions: `[B, C · H · W] -> [B, C · H · W]`.
 #[derive(Module, Debug)]
 pub struct ConditionalResNet {
-    condition: Condition,
-    conv_in: Conv2d,
-    blocks: Vec<Block>,
-    conv_out: Conv2d,
+    pub(super) condition: Condition,
+    pub(super) conv_in: Conv2d,
+    pub(super) blocks: Vec<Block>,
+    pub(super) conv_out: Conv2d,
     #[module(skip)]
-    shape: [usize; 3],
+    pub(super) shape: [usize; 3],
 }
 
 impl Net<Conditioned> for ConditionalResNet {
@@ -64,11 +64,11 @@ impl Net<Conditioned> for ConditionalResNet {
 
 /// `h + f(h + W e)`, where `f` is a 1x1, a 3x3 and a 1x1 convolution with ReLU between.
 #[derive(Module, Debug)]
-struct Block {
-    time: Linear,
-    conv_1: Conv2d,
-    conv_2: Conv2d,
-    conv_3: Conv2d,
+pub(super) struct Block {
+    pub(super) time: Linear,
+    pub(super) conv_1: Conv2d,
+    pub(super) conv_2: Conv2d,
+    pub(super) conv_3: Conv2d,
 }
 
 impl Block {

@@ -49,6 +49,12 @@ impl Gradients {
         Self(self.0.into_iter().map(|(name, gradient)| (name, gradient * factor)).collect())
     }
 
+    /// The gradient of the parameter at `path`, row-major; none if the loss does not depend on it.
+    pub fn values(&self, path: &str) -> Option<Vec<f64>> {
+        let gradient = self.0.get(path)?;
+        Some(gradient.to_data().convert::<f32>().iter::<f32>().map(f64::from).collect())
+    }
+
     /// The gradient of the parameter at `path`, taken out.
     pub(crate) fn take(&mut self, path: &str) -> Option<Tensor<1>> {
         self.0.remove(path)
