@@ -276,6 +276,12 @@ def make(case):
 
 
 def state(net):
-    """The weights by the names of the Rust side, whose U-Net is the network itself."""
+    """The weights by the names of the Rust side, whose U-Net is the network itself and whose critic has a name."""
+    prefix = "critic." if isinstance(net, Critic) else ""
     net = net.net if isinstance(net, UNet) else net
-    return {name: value.contiguous() for name, value in net.state_dict().items()}
+    return {prefix + name: value.contiguous() for name, value in net.state_dict().items()}
+
+
+def load(net, weights):
+    net = net.net if isinstance(net, UNet) else net
+    net.load_state_dict({name.removeprefix("critic."): value for name, value in weights.items()})

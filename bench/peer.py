@@ -74,8 +74,7 @@ class Step:
 def work(variant, folder):
     case = json.loads((folder / "case.json").read_text())
     net, _ = networks.make(case)
-    inner = net.net if case["task"] == "unet" else net
-    inner.load_state_dict(load_file(folder / "weights.safetensors"))
+    networks.load(net, load_file(folder / "weights.safetensors"))
     inputs = load_file(folder / "inputs.safetensors")
     if case["mode"] == "step":
         # Its variants are those of the optimiser.
