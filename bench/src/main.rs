@@ -7,6 +7,8 @@
 //!
 //! Each line of input is answered with one line of JSON; see `peer.py`, which speaks the same words for PyTorch.
 
+#[path = "../../crates/genera-cli/src/allocator.rs"]
+mod allocator;
 mod given;
 mod limit;
 mod tasks;
@@ -24,6 +26,7 @@ use work::{Done, Work};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() {
+    allocator::keep_freed_pages();
     let argument = std::env::args().nth(1).unwrap_or_default();
     if argument == "peak" {
         return println!("{}", limit::measure());

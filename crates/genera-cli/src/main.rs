@@ -3,6 +3,7 @@
 //! This crate is glue over libraries and the only one that prints. [`args`] is what can be asked for, one module in
 //! [`commands`] answers each command, [`family`] is the one place that names every model, [`run`] is what stays behind.
 
+mod allocator;
 mod args;
 mod commands;
 mod console;
@@ -32,6 +33,7 @@ use failure::Failure;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    allocator::keep_freed_pages();
     panics::install();
     let outcome = match Cli::try_parse() {
         Ok(cli) => panics::caught(|| commands::run(cli)),

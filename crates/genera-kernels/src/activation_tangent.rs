@@ -11,14 +11,15 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, Backend, Dispatch, Flex, TensorMetadata, backend_extension};
+use burn::backend::{Autodiff, AutodiffBackend, Backend, Dispatch, Flex, TensorMetadata, backend_extension};
 use burn::tensor::Tensor;
 
 use crate::simd::function::{Function, with_function};
 use crate::simd::{Simd, parallel, vectorised};
 use crate::{Activation, flex, plain};
 
-/// `f'(x) v` for every element: `x`, `v` and the result have one shape. Differentiable in both; at a kink `f''` is zero.
+/// `f'(x) v` for every element: `x`, `v` and the result have one shape. Differentiable in both; where `f` is made of straight
+/// pieces, `x` counts as a constant.
 ///
 /// # Panics
 /// If the shapes differ.
@@ -50,6 +51,9 @@ impl TangentKernel for Flex {
 
 impl<C: CheckpointStrategy> TangentKernel for Autodiff<Flex, C> {
     fn tangent(x: FloatTensor<Self>, v: FloatTensor<Self>, simd: Simd, activation: Activation) -> FloatTensor<Self> {
+        // What is linear on both sides of a kink does not depend on where on a side `x` is: it is a constant, and nothing
+        // flows back through the network that computed it.
+        let x = if with_function!(activation, F => F::BENDS) { x } else { Self::from_inner(x.into_primitive()) };
         let ((x, node_x), (v, node_v)) = (x.into_parts(), v.into_parts());
         let (x, v) = (x.to_contiguous(), v.to_contiguous());
         let y = Flex::tangent(x.clone(), v.clone(), simd, activation);

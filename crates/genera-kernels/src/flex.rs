@@ -66,6 +66,11 @@ impl<C: CheckpointStrategy> Maybe<Autodiff<Flex, C>> {
     }
 }
 
+/// The array of a tensor on a plain Flex device.
+pub(crate) fn plain<const D: usize>(tensor: Tensor<D>) -> FlexTensor {
+    tensor.try_into_primitive::<Flex>().expect("the device was checked at the door")
+}
+
 /// The elements of a contiguous tensor.
 pub(crate) fn slice(tensor: &FlexTensor) -> &[f32] {
     tensor.as_slice::<f32>().expect("kernels read contiguous f32 tensors")

@@ -19,6 +19,7 @@
 //! | [`cross_entropy`] | row by row | `cross_entropy.rs` |
 //! | [`activate`] | exponentials without branches | `activation.rs` |
 //! | [`activation_tangent`] | the same, with second derivatives | `activation_tangent.rs` |
+//! | [`sin_cos`] | polynomials, without autodiff | `sin_cos.rs` |
 //! | [`avg_pool2x2`], [`upsample_nearest2x`] | line by line | `resample.rs` |
 //! | [`adamw_step`], [`sum_of_squares`] | one pass over the buffers, in place | `optimizer.rs` |
 //!
@@ -39,6 +40,7 @@ mod optimizer;
 pub mod plain;
 mod resample;
 mod simd;
+mod sin_cos;
 
 pub use activation::{Activation, LEAKY_SLOPE, SELU, activate};
 pub use activation_tangent::activation_tangent;
@@ -51,3 +53,4 @@ pub use limit::fused_multiply_adds;
 pub use linear::linear;
 pub use optimizer::{AdamW, AdamWTensors, adamw_step, sum_of_squares};
 pub use resample::{avg_pool2x2, upsample_nearest2x};
+pub use sin_cos::sin_cos;

@@ -89,7 +89,7 @@ pub fn adamw_step<const D: usize>(tensors: AdamWTensors<D>, gradient: Tensor<D>,
     let AdamWTensors { parameter, m, v, average } = tensors;
     let [mut parameter, mut m, mut v] = [parameter, m, v].map(owned);
     let mut average = average.map(owned);
-    let gradient = primitive(gradient).to_contiguous();
+    let gradient = flex::plain(gradient).to_contiguous();
     let factors = Factors::of(options);
     // Without an average, one of length zero is updated.
     let averages = average.as_mut().map_or(&mut [][..], |average| average.storage_mut::<f32>());
@@ -111,13 +111,9 @@ pub fn adamw_step<const D: usize>(tensors: AdamWTensors<D>, gradient: Tensor<D>,
 /// Elements that one task updates.
 const CHUNK: usize = 16 << 10;
 
-fn primitive<const D: usize>(tensor: Tensor<D>) -> FlexTensor {
-    tensor.try_into_primitive::<Flex>().expect("the device was checked at the door")
-}
-
 /// The buffer of a tensor, for writing: a view is copied, and a shared one when it is first written to.
 fn owned<const D: usize>(tensor: Tensor<D>) -> FlexTensor {
-    let tensor = primitive(tensor);
+    let tensor = flex::plain(tensor);
     let whole = tensor.is_contiguous() && tensor.bytes().len() == tensor.layout().num_elements() * size_of::<f32>();
     if whole { tensor } else { tensor.to_contiguous() }
 }
@@ -185,7 +181,7 @@ pub fn sum_of_squares<const D: usize>(x: Tensor<D>) -> f64 {
     let Some(simd) = flex::simd(&x).filter(|_| !x.device().is_autodiff()) else {
         return plain::sum_of_squares(x);
     };
-    let x = primitive(x).to_contiguous();
+    let x = flex::plain(x).to_contiguous();
     // Collected in order, then added in order.
     flex::slice(&x).par_chunks(CHUNK).map(|x| squares(simd, x)).collect::<Vec<_>>().into_iter().sum()
 }

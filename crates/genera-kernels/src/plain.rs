@@ -57,6 +57,11 @@ pub fn activation_tangent<const D: usize>(x: Tensor<D>, v: Tensor<D>, activation
     slope * v
 }
 
+/// See [`sin_cos`](crate::sin_cos).
+pub fn sin_cos<const D: usize>(x: Tensor<D>) -> (Tensor<D>, Tensor<D>) {
+    (x.clone().sin(), x.cos())
+}
+
 /// See [`linear`](crate::linear).
 pub fn linear<const D: usize>(
     x: Tensor<D>,

@@ -1,10 +1,11 @@
 //! Matrix products by one register-tiled micro-kernel over packed panels.
 //!
 //! `C[M, N] (+)= A[M, K] · B[K, N]`: `B` is packed once into panels of 16 columns, `[N/16, K, 16]`, padded with zeros;
-//! the micro-kernel keeps 6 rows of one panel of `C` in 12 vector registers and adds one outer product for each `k`,
-//! the scheme of Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (2008). `A` is read in
-//! place with any strides. Every element of `C` is one chain of fused multiply-adds in the order of `k`, so it does
-//! not depend on how the work is cut.
+//! the micro-kernel keeps some rows of one panel of `C` in twelve vector registers (6 rows with AVX2, 12 with AVX-512)
+//! and adds one outer product for each `k`, the scheme of Goto and van de Geijn, "Anatomy of High-Performance Matrix
+//! Multiplication" (2008). `k` is cut so that a panel stays in the first-level cache. `A` is read in place with any
+//! strides. Every element of `C` is one chain of fused multiply-adds in the order of `k`, so it depends neither on how
+//! the work is cut nor on the width of the vectors.
 
 #![allow(unsafe_code)]
 
@@ -12,8 +13,10 @@ use super::{Simd, parallel, vectorised};
 
 /// Columns of a panel.
 pub(crate) const PANEL: usize = 16;
-/// Rows of the micro-kernel.
-pub(crate) const STRIP: usize = 6;
+/// Rows of the micro-kernel with AVX-512; with AVX2 half of them. Work is cut into multiples of this.
+pub(crate) const STRIP: usize = 12;
+/// Rows of a panel that are used at once: 16 kB.
+const DEPTH: usize = 256;
 
 /// The length of a packed `[k, n]` matrix.
 pub(crate) fn packed_len(k: usize, n: usize) -> usize {
@@ -66,38 +69,44 @@ pub(crate) fn multiply(
     }
     assert!(packed.len() >= packed_len(k, n) && n <= stride && (m - 1) * stride + n <= c.len());
     assert!(k == 0 || (m - 1) * a.row + (k - 1) * a.step < a.values.len());
-    let strides = [a.row, a.step];
+    let (strides, strip) = ([a.row, a.step], simd.rows());
+    // Where a panel that is not full is computed.
+    let mut edge = [0.0; STRIP * PANEL];
     for panel in 0..n.div_ceil(PANEL) {
-        let b = &packed[panel * PANEL * k..];
         let first = panel * PANEL;
         let columns = PANEL.min(n - first);
-        for top in (0..m).step_by(STRIP) {
-            let rows = STRIP.min(m - top);
-            let at = top * stride + first;
-            let mut edge = [0.0; STRIP * PANEL];
-            let whole = columns == PANEL;
-            if let (false, Start::Previous) = (whole, start) {
-                copy_rows(c, at, stride, &mut edge, 0, PANEL, rows, columns);
-            }
-            let mut row = [0.0; PANEL];
-            let begin = match start {
-                Start::Zero => Begin::Row(&row),
-                Start::Row(values) => {
-                    row[..columns].copy_from_slice(&values[first..][..columns]);
-                    Begin::Row(&row)
+        let whole = columns == PANEL;
+        for from in (0..k.max(1)).step_by(DEPTH) {
+            let depth = DEPTH.min(k - from);
+            let b = &packed[(panel * k + from) * PANEL..][..depth * PANEL];
+            let start = if from == 0 { start } else { Start::Previous };
+            for top in (0..m).step_by(strip) {
+                let rows = strip.min(m - top);
+                let at = top * stride + first;
+                if let (false, Start::Previous) = (whole, start) {
+                    copy_rows(c, at, stride, &mut edge, 0, PANEL, rows, columns);
                 }
-                Start::Previous => Begin::Tile,
-            };
-            let (target, target_stride) = if whole { (&mut c[at..], stride) } else { (&mut edge[..], PANEL) };
-            assert!(target.len() >= (rows - 1) * target_stride + PANEL);
-            // SAFETY: `simd` proves the features. Element (top + i, k) of `a` lies inside `a.values` and k rows of a
-            // panel inside `b` by the assertions at the top; `rows` rows of `target` by the assertion above.
-            unsafe {
-                let a = a.values.as_ptr().add(top * a.row);
-                run(simd, rows, k, (a, strides), b.as_ptr(), begin, target.as_mut_ptr(), target_stride);
-            }
-            if !whole {
-                copy_rows(&edge, 0, PANEL, c, at, stride, rows, columns);
+                let mut row = [0.0; PANEL];
+                let begin = match start {
+                    Start::Zero => Begin::Row(&row),
+                    Start::Row(values) => {
+                        row[..columns].copy_from_slice(&values[first..][..columns]);
+                        Begin::Row(&row)
+                    }
+                    Start::Previous => Begin::Tile,
+                };
+                let (target, target_stride) = if whole { (&mut c[at..], stride) } else { (&mut edge[..], PANEL) };
+                assert!(target.len() >= (rows - 1) * target_stride + PANEL);
+                // SAFETY: `simd` proves the features, and that `rows` is at most what they serve. Element (top + i,
+                // from + j) of `a` lies inside `a.values` for i < rows and j < depth by the assertions at the top;
+                // `depth` rows of a panel are `b`; `rows` rows of `target` by the assertion above.
+                unsafe {
+                    let a = a.values.as_ptr().wrapping_add(top * a.row + from * a.step);
+                    run(simd, rows, depth, (a, strides), b.as_ptr(), begin, target.as_mut_ptr(), target_stride);
+                }
+                if !whole {
+                    copy_rows(&edge, 0, PANEL, c, at, stride, rows, columns);
+                }
             }
         }
     }
@@ -126,10 +135,12 @@ enum Begin<'a> {
     Tile,
 }
 
+/// # Safety
+/// Those of [`tile`] and [`wide_tile`], for the one that `simd` chooses; `rows` is at most [`Simd::rows`].
 #[allow(clippy::too_many_arguments)]
 #[cfg(target_arch = "x86_64")]
 unsafe fn run(
-    _: Simd,
+    simd: Simd,
     rows: usize,
     k: usize,
     a: (*const f32, [usize; 2]),
@@ -138,20 +149,29 @@ unsafe fn run(
     c: *mut f32,
     stride: usize,
 ) {
-    // SAFETY: the caller's promises are those of `tile`.
+    macro_rules! tiles {
+        ($tile:ident: $($m:literal)*) => {
+            match rows {
+                $($m => $tile::<$m>(k, a, b, begin, c, stride),)*
+                _ => unreachable!("a strip has at most {STRIP} rows"),
+            }
+        };
+    }
+    // SAFETY: the caller's promises are those of the tiles.
     unsafe {
-        match rows {
-            1 => tile::<1>(k, a, b, begin, c, stride),
-            2 => tile::<2>(k, a, b, begin, c, stride),
-            3 => tile::<3>(k, a, b, begin, c, stride),
-            4 => tile::<4>(k, a, b, begin, c, stride),
-            5 => tile::<5>(k, a, b, begin, c, stride),
-            _ => tile::<6>(k, a, b, begin, c, stride),
-        }
+        if simd.rows() == STRIP { tiles!(wide_tile: 1 2 3 4 5 6 7 8 9 10 11 12) } else { tiles!(tile: 1 2 3 4 5 6) }
     }
 }
 
-/// The micro-kernel: `M` rows of 16 columns of `C`.
+/// The first six multiples of `row`, as numbers that the compiler does not know to be multiples: it would walk from row
+/// to row by a chain of additions, which takes longer than the multiplications.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn distances(row: usize) -> [usize; 6] {
+    std::hint::black_box([0, row, 2 * row, 3 * row, 4 * row, 5 * row])
+}
+
+/// The micro-kernel for AVX2: `M` rows of 16 columns of `C` in two vectors each.
 ///
 /// # Safety
 /// For `i < M` and `j < k`: `a.0 + i * a.1[0] + j * a.1[1]` must be readable, `k` rows of 16 numbers at `b`, and 16
@@ -179,10 +199,11 @@ unsafe fn tile<const M: usize>(
             };
             *sum = [_mm256_loadu_ps(from), _mm256_loadu_ps(from.add(8))];
         }
+        let rows = distances(row);
         for _ in 0..k {
             let (left, right) = (_mm256_loadu_ps(b), _mm256_loadu_ps(b.add(8)));
             for (i, sum) in sum.iter_mut().enumerate() {
-                let factor = _mm256_broadcast_ss(&*a.add(i * row));
+                let factor = _mm256_broadcast_ss(&*a.add(rows[i]));
                 sum[0] = _mm256_fmadd_ps(factor, left, sum[0]);
                 sum[1] = _mm256_fmadd_ps(factor, right, sum[1]);
             }
@@ -192,6 +213,48 @@ unsafe fn tile<const M: usize>(
         for (i, sum) in sum.iter().enumerate() {
             _mm256_storeu_ps(c.add(i * stride), sum[0]);
             _mm256_storeu_ps(c.add(i * stride + 8), sum[1]);
+        }
+    }
+}
+
+/// The micro-kernel for AVX-512: `M` rows of 16 columns of `C` in one vector each.
+///
+/// # Safety
+/// As [`tile`], but the processor must have AVX-512F.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+unsafe fn wide_tile<const M: usize>(
+    k: usize,
+    (mut a, [row, step]): (*const f32, [usize; 2]),
+    mut b: *const f32,
+    begin: Begin<'_>,
+    c: *mut f32,
+    stride: usize,
+) {
+    use std::arch::x86_64::{_mm512_fmadd_ps, _mm512_loadu_ps, _mm512_set1_ps, _mm512_setzero_ps, _mm512_storeu_ps};
+    let mut sum = [_mm512_setzero_ps(); M];
+    // SAFETY: the pointers stay within what the caller promises.
+    unsafe {
+        for (i, sum) in sum.iter_mut().enumerate() {
+            *sum = _mm512_loadu_ps(match begin {
+                Begin::Row(values) => values.as_ptr(),
+                Begin::Tile => c.add(i * stride).cast_const(),
+            });
+        }
+        let rows = distances(row);
+        let mut far = a.wrapping_add(6 * row);
+        for _ in 0..k {
+            let panel = _mm512_loadu_ps(b);
+            for (i, sum) in sum.iter_mut().enumerate() {
+                let factor = if i < 6 { *a.add(rows[i]) } else { *far.add(rows[i - 6]) };
+                *sum = _mm512_fmadd_ps(_mm512_set1_ps(factor), panel, *sum);
+            }
+            a = a.wrapping_add(step);
+            far = far.wrapping_add(step);
+            b = b.add(PANEL);
+        }
+        for (i, sum) in sum.iter().enumerate() {
+            _mm512_storeu_ps(c.add(i * stride), *sum);
         }
     }
 }
@@ -225,7 +288,7 @@ pub(crate) fn add_transposed_product(
     fill: impl Fn(usize, usize, &mut [[f32; PANEL]]) + Sync,
     c: &mut [f32],
 ) {
-    const ROWS: usize = 4 * STRIP;
+    const ROWS: usize = 2 * STRIP;
     let block = (PACKED_BLOCK / packed_len(1, n).max(1)).clamp(64, 1024);
     let work = 2 * m * n * rows.min(block);
     parallel::scratch(packed_len(block.min(rows), n), |packed| {
@@ -285,6 +348,45 @@ vectorised! {
     fn add_rows(sums: &mut [f32], a: &[f32]) {
         for row in a.chunks_exact(sums.len().max(1)) {
             sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbers(n: usize, seed: u64) -> Vec<f32> {
+        genera_rng::Rng::new(seed).normal(1, n)
+    }
+
+    /// Depths on both sides of a cut, strips and panels that are not full, any start; both micro-kernels, the same bits.
+    #[test]
+    fn products_are_sums_in_order() {
+        let Some(simd) = Simd::detect() else { return };
+        for [m, k, n] in [[1, 1, 1], [13, 5, 17], [12, 256, 16], [25, 257, 33], [7, 600, 40], [3, 0, 5]] {
+            let (a, b, row, before) = (numbers(m * k, 1), numbers(k * n, 2), numbers(n, 3), numbers(m * n, 4));
+            let mut packed = vec![0.0; packed_len(k, n)];
+            pack(&mut packed, k, n, |i, j| b[i * n + j]);
+            for start in [Start::Zero, Start::Row(&row), Start::Previous] {
+                let expected: Vec<f32> = (0..m * n)
+                    .map(|at| {
+                        let (i, j) = (at / n, at % n);
+                        let first = match start {
+                            Start::Zero => 0.0,
+                            Start::Row(row) => row[j],
+                            Start::Previous => before[at],
+                        };
+                        (0..k).fold(first, |sum, l| a[i * k + l].mul_add(b[l * n + j], sum))
+                    })
+                    .collect();
+                for simd in [simd, simd.narrow()] {
+                    let mut c = before.clone();
+                    let a = Strided { values: &a, row: k, step: 1 };
+                    multiply(simd, [m, k, n], a, &packed, start, &mut c, n);
+                    assert_eq!(c, expected, "{m} x {k} x {n}, {} rows at once", simd.rows());
+                }
+            }
         }
     }
 }

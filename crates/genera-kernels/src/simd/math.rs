@@ -64,6 +64,31 @@ pub(crate) fn softplus(x: f32) -> f32 {
     log + if x > 0.0 { x } else { 0.0 }
 }
 
+/// `(sin x, cos x)`: the angle less the nearest multiple of `π / 2`, taken away in three parts of few digits, then
+/// polynomials; the multiple says which of them, and which sign.
+#[inline(always)]
+pub(crate) fn sin_cos(x: f32) -> (f32, f32) {
+    const ROUND: f32 = 12_582_912.0;
+    let shifted = x.mul_add(std::f32::consts::FRAC_2_PI, ROUND);
+    let n = shifted - ROUND;
+    let r = n.mul_add(-1.570_312_5, x);
+    let r = n.mul_add(-4.837_512_969_970_703e-4, r);
+    let r = n.mul_add(-7.549_789_954_891_882e-8, r);
+    let s = r * r;
+    let p = -1.951_529_589_1e-4_f32;
+    let p = p.mul_add(s, 8.332_160_873_6e-3);
+    let p = p.mul_add(s, -1.666_665_461_1e-1);
+    let sin = (p * s).mul_add(r, r);
+    let q = 2.443_315_711_809_948e-5_f32;
+    let q = q.mul_add(s, -1.388_731_625_493_765e-3);
+    let q = q.mul_add(s, 4.166_664_568_298_827e-2);
+    let cos = (q * s).mul_add(s, s.mul_add(-0.5, 1.0));
+    let quarter = shifted.to_bits();
+    let (a, b) = if quarter & 1 == 0 { (sin, cos) } else { (cos, sin) };
+    let sign = |value: f32, bit: u32| f32::from_bits(value.to_bits() ^ ((bit & 2) << 30));
+    (sign(a, quarter), sign(b, quarter.wrapping_add(1)))
+}
+
 /// The normal distribution function and density, `(Φ(x), φ(x))`: Abramowitz and Stegun, 7.1.26, absolute error below
 /// 2e-7.
 #[inline(always)]
@@ -99,6 +124,18 @@ mod tests {
             worst(|x| normal(x.clamp(-9.0, 9.0)).1, |x| (-0.5 * x.clamp(-9.0, 9.0).powi(2)).exp() * 0.3989422804014327)
                 < 1e-5
         );
+    }
+
+    #[test]
+    fn angles() {
+        for i in -80_000..=80_000 {
+            let x = i as f32 * 0.1 + 1e-3;
+            let (sin, cos) = sin_cos(x);
+            let (a, b) = f64::from(x).sin_cos();
+            assert!((f64::from(sin) - a).abs() < 2e-7 && (f64::from(cos) - b).abs() < 2e-7, "{x}: {sin} {cos}");
+        }
+        assert_eq!(sin_cos(0.0), (0.0, 1.0));
+        assert!(sin_cos(f32::NAN).0.is_nan() && sin_cos(f32::NAN).1.is_nan());
     }
 
     #[test]

@@ -8,16 +8,30 @@ pub(crate) mod parallel;
 
 /// Proof that this processor has AVX2 and fused multiply-add: whoever holds one may run the kernels.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Simd(());
+pub(crate) struct Simd {
+    /// Whether it has AVX-512F too.
+    wide: bool,
+}
 
 impl Simd {
     /// Asks the processor (the answer is cached by the standard library).
     pub fn detect() -> Option<Self> {
         #[cfg(target_arch = "x86_64")]
         if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma") {
-            return Some(Self(()));
+            return Some(Self { wide: std::is_x86_feature_detected!("avx512f") });
         }
         None
+    }
+
+    /// Without AVX-512.
+    #[cfg(test)]
+    pub fn narrow(self) -> Self {
+        Self { wide: false }
+    }
+
+    /// Rows of the matrix product's micro-kernel.
+    pub fn rows(self) -> usize {
+        if self.wide { gemm::STRIP } else { gemm::STRIP / 2 }
     }
 }
 

@@ -37,7 +37,7 @@ pub fn sinusoids(time: Tensor<1>, width: usize, shift: f64, halves: Halves) -> T
 
 /// Sines and cosines of `angles` side by side: `[B, N] -> [B, 2 N]`.
 pub(super) fn sin_cos(angles: Tensor<2>, halves: Halves) -> Tensor<2> {
-    let (sin, cos) = (angles.clone().sin(), angles.cos());
+    let (sin, cos) = genera_kernels::sin_cos(angles);
     let parts = match halves {
         Halves::SinCos => vec![sin, cos],
         Halves::CosSin => vec![cos, sin],

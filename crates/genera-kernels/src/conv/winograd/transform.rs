@@ -1,9 +1,6 @@
 //! The transforms of tiles and kernels: one-dimensional transforms along columns, then along rows, eight channels at a
 //! time.
 
-// Columns of small matrices are read and written by index.
-#![allow(clippy::needless_range_loop)]
-
 use super::{FREQUENCIES, OUTSIDE};
 use crate::simd::gemm::PANEL;
 use crate::simd::lanes::{LANES, Lanes, add, fma, load, mul, splat, store, sub};
@@ -20,9 +17,46 @@ fn eight_mut(values: &mut [f32], at: usize) -> &mut [f32; LANES] {
     values[at..].first_chunk_mut().expect("channels come in multiples of eight")
 }
 
-/// An array of six from an expression of its index. (A closure would not be compiled for the vector unit.)
-macro_rules! six {
-    ($i:ident => $value:expr) => {
+/// An array from an expression of its index, written out: a closure would not be compiled for the vector unit, and an
+/// array that is filled in a loop goes through memory twice.
+macro_rules! array {
+    (3, $i:ident => $value:expr) => {
+        [
+            {
+                let $i = 0;
+                $value
+            },
+            {
+                let $i = 1;
+                $value
+            },
+            {
+                let $i = 2;
+                $value
+            },
+        ]
+    };
+    (4, $i:ident => $value:expr) => {
+        [
+            {
+                let $i = 0;
+                $value
+            },
+            {
+                let $i = 1;
+                $value
+            },
+            {
+                let $i = 2;
+                $value
+            },
+            {
+                let $i = 3;
+                $value
+            },
+        ]
+    };
+    (6, $i:ident => $value:expr) => {
         [
             {
                 let $i = 0;
@@ -130,21 +164,14 @@ vectorised! {
         count: usize,
     ) {
         for channel in (0..channels).step_by(LANES) {
-            let mut half = [[splat(0.0); 6]; 6];
-            for j in 0..6 {
-                let column = before(six!(i => match places[i * 6 + j] {
-                    OUTSIDE => splat(0.0),
-                    place => load(eight(x, place + channel)),
-                }));
-                for i in 0..6 {
-                    half[i][j] = column[i];
-                }
-            }
-            for (i, row) in half.into_iter().enumerate() {
-                for (j, value) in before(row).into_iter().enumerate() {
-                    store(value, eight_mut(v, ((i * 6 + j) * count + tile) * channels + channel));
-                }
-            }
+            let columns = array!(6, j => before(array!(6, i => match places[i * 6 + j] {
+                OUTSIDE => splat(0.0),
+                place => load(eight(x, place + channel)),
+            })));
+            array!(6, i => {
+                let row = before(array!(6, j => columns[j][i]));
+                array!(6, j => store(row[j], eight_mut(v, ((i * 6 + j) * count + tile) * channels + channel)))
+            });
         }
     }
 
@@ -161,25 +188,22 @@ vectorised! {
     ) {
         let channels = bias.len();
         for channel in (0..channels).step_by(LANES) {
-            let mut half = [[splat(0.0); 6]; 4];
-            for j in 0..6 {
-                let column = after(six!(i => load(eight(m, ((i * 6 + j) * count + tile) * channels + channel))));
-                for i in 0..4 {
-                    half[i][j] = column[i];
-                }
-            }
+            let columns = array!(6, j => after(array!(6, i => {
+                load(eight(m, ((i * 6 + j) * count + tile) * channels + channel))
+            })));
             let bias = load(eight(bias, channel));
-            for (i, row) in half.into_iter().enumerate().take(corner[0]) {
-                for (j, value) in after(row).into_iter().enumerate().take(corner[1]) {
+            array!(4, i => if i < corner[0] {
+                let row = after(array!(6, j => columns[j][i]));
+                array!(4, j => if j < corner[1] {
                     let at = (i * width + j) * channels + channel;
-                    let value = add(value, bias);
+                    let value = add(row[j], bias);
                     let value = match residual {
                         Some(residual) => add(value, load(eight(residual, at))),
                         None => value,
                     };
                     store(value, eight_mut(y, at));
-                }
-            }
+                });
+            });
         }
     }
 
@@ -195,61 +219,38 @@ vectorised! {
     ) {
         let panels = channels.div_ceil(PANEL);
         for channel in (0..channels).step_by(LANES) {
-            let mut half = [[splat(0.0); 4]; 6];
-            for j in 0..corner[1] {
-                let mut column = [splat(0.0); 4];
-                for (i, value) in column.iter_mut().enumerate().take(corner[0]) {
-                    *value = load(eight(y, (i * width + j) * channels + channel));
-                }
-                let column = spread(column);
-                for i in 0..6 {
-                    half[i][j] = column[i];
-                }
-            }
+            let columns = array!(4, j => spread(array!(4, i => if i < corner[0] && j < corner[1] {
+                load(eight(y, (i * width + j) * channels + channel))
+            } else {
+                splat(0.0)
+            })));
             let (panel, lane) = (channel / PANEL, channel % PANEL);
-            for (i, row) in half.into_iter().enumerate() {
-                for (j, value) in spread(row).into_iter().enumerate() {
-                    store(value, eight_mut(n, (((i * 6 + j) * panels + panel) * count + tile) * PANEL + lane));
-                }
-            }
+            array!(6, i => {
+                let row = spread(array!(4, j => columns[j][i]));
+                array!(6, j => {
+                    store(row[j], eight_mut(n, (((i * 6 + j) * panels + panel) * count + tile) * PANEL + lane));
+                })
+            });
         }
     }
 
     /// `G g Gᵀ` of 16 outputs and one input into `[36, I, 16]`.
     pub(super) fn transform_weight(taps: &[[f32; PANEL]; 9], packed: &mut [f32], input: usize, inputs: usize) {
         for lane in [0, LANES] {
-            let mut half = [[splat(0.0); 3]; 6];
-            for j in 0..3 {
-                let column = widen([
-                    load(eight(&taps[j], lane)),
-                    load(eight(&taps[3 + j], lane)),
-                    load(eight(&taps[6 + j], lane)),
-                ]);
-                for i in 0..6 {
-                    half[i][j] = column[i];
-                }
-            }
-            for (i, row) in half.into_iter().enumerate() {
-                for (j, value) in widen(row).into_iter().enumerate() {
-                    store(value, eight_mut(packed, ((i * 6 + j) * inputs + input) * PANEL + lane));
-                }
-            }
+            let columns = array!(3, j => widen(array!(3, i => load(eight(&taps[3 * i + j], lane)))));
+            array!(6, i => {
+                let row = widen(array!(3, j => columns[j][i]));
+                array!(6, j => store(row[j], eight_mut(packed, ((i * 6 + j) * inputs + input) * PANEL + lane)))
+            });
         }
     }
 
     /// `Gᵀ s G` of eight neighbours in a spectrum, whose frequencies are `place.1` apart.
     pub(super) fn transform_spectrum(spectrum: &[f32], place: (usize, usize), taps: &mut [[f32; LANES]; 9]) {
-        let mut half = [[splat(0.0); 6]; 3];
-        for j in 0..6 {
-            let column = narrow(six!(i => load(eight(spectrum, place.0 + (i * 6 + j) * place.1))));
-            for i in 0..3 {
-                half[i][j] = column[i];
-            }
-        }
-        for (i, row) in half.into_iter().enumerate() {
-            for (j, value) in narrow(row).into_iter().enumerate() {
-                store(value, &mut taps[i * 3 + j]);
-            }
-        }
+        let columns = array!(6, j => narrow(array!(6, i => load(eight(spectrum, place.0 + (i * 6 + j) * place.1)))));
+        array!(3, i => {
+            let row = narrow(array!(6, j => columns[j][i]));
+            array!(3, j => store(row[j], &mut taps[i * 3 + j]))
+        });
     }
 }
