@@ -63,8 +63,8 @@ impl<'a> Taps<'a> {
             let columns = PANEL.min(outputs - panel * PANEL);
             for i in 0..inputs {
                 let mut taps = [[0.0; PANEL]; 9];
-                for lane in 0..columns {
-                    let at = (panel * PANEL + lane) * self.strides[0] + i * self.strides[1];
+                let starts = (0..columns).map(|lane| (panel * PANEL + lane) * self.strides[0] + i * self.strides[1]);
+                for (lane, at) in starts.enumerate() {
                     let values = &self.weight[at..at + 9];
                     for (tap, value) in values.iter().enumerate().take(self.seen) {
                         taps[if self.turned { 8 - tap } else { tap }][lane] = *value;
