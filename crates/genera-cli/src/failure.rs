@@ -90,6 +90,7 @@ failures!(
     genera_data::Error,
     genera_metrics::MetricError,
     genera::autoregressive::AutoregressiveError,
+    genera::continuous::ContinuousError,
     genera::diffusion::DiffusionError,
     genera::flow::FlowError,
     genera::features::ClassifierError,

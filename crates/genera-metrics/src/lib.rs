@@ -6,6 +6,7 @@
 //! | is that more than chance? | [`permutation_test`], [`bootstrap`] |
 //! | are samples real, and are they varied? | [`manifold`], [`classes`], [`inception_score`] |
 //! | are they copies? | [`memorisation`], [`nearest`] |
+//! | how far apart are two densities? | [`divergence`] |
 //! | how likely are held-out data, and what is that number? | [`Likelihood`] |
 //!
 //! Sets come in as [`Points`], which are checked once: no measure sees an empty set, a NaN or an infinity. What is
@@ -28,6 +29,7 @@
 
 mod bootstrap;
 mod classes;
+pub mod divergence;
 mod error;
 mod frechet;
 mod kernel;

@@ -33,7 +33,8 @@ pub enum LikelihoodKind {
         /// Samples.
         k: usize,
     },
-    /// The probability-flow ODE, integrated numerically (arXiv:2011.13456).
+    /// The flow of an ODE, integrated numerically: a continuous flow (arXiv:1810.01367), or the probability flow of a
+    /// diffusion (arXiv:2011.13456).
     ProbabilityFlow {
         /// Relative tolerance of the integration.
         tolerance: f64,

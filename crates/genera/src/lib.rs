@@ -5,11 +5,14 @@
 //! through [`Rng`].
 
 pub mod autoregressive;
+pub mod classical;
+pub mod continuous;
 pub mod diffusion;
 pub mod features;
 pub mod flow;
 pub mod interop;
 pub mod nn;
+pub mod ode;
 pub mod train;
 pub mod traits;
 pub mod weights;

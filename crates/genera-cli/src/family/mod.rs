@@ -1,12 +1,15 @@
 //! The one place that names every model: what a recipe may ask for, and how it becomes something that learns.
 
 mod autoregressive;
+mod classical;
 mod classifier;
+mod continuous;
 mod diffusion;
 mod flow;
 
 use genera::burn::module::Module;
 use genera::burn::tensor::Device;
+use genera::classical::Estimator;
 use genera::diffusion::Levels;
 use genera::features::{Classifier, ClassifierConfig};
 use genera::flow::FlowConfig;
@@ -20,6 +23,7 @@ use crate::data::Data;
 use crate::failure::Outcome;
 use crate::recipe::Recipe;
 use autoregressive::AutoregressiveSpec;
+use continuous::ContinuousSpec;
 use diffusion::DiffusionSpec;
 use flow::EnergySpec;
 
@@ -38,6 +42,18 @@ pub enum Family {
     EnergyFlow(EnergySpec),
     /// Something that names classes, and whose last hidden layer measures distances between images.
     Classifier(ClassifierConfig),
+    /// A normal distribution carried along a vector field.
+    ContinuousFlow(ContinuousSpec),
+    /// A density without a network.
+    Classical(ClassicalSpec),
+}
+
+/// A density without a network.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClassicalSpec {
+    /// How it is estimated.
+    estimator: Estimator,
 }
 
 /// Something that is trained by a recipe.
@@ -116,6 +132,8 @@ impl Family {
             Self::Flow(config) => descent(flow::init(config, recipe, data, &mut rng, device)?, recipe),
             Self::EnergyFlow(spec) => descent(flow::init_energy(spec, data, &mut rng, device)?, recipe),
             Self::Classifier(config) => descent(classifier::init(config, data, &mut rng, device)?, recipe),
+            Self::ContinuousFlow(spec) => descent(spec.init(data, &mut rng, device)?, recipe),
+            Self::Classical(spec) => classical::init(spec.estimator, recipe, data, device),
         }
     }
 
@@ -124,6 +142,7 @@ impl Family {
         match self {
             Self::Diffusion(spec) => Ok(Some(spec.levels()?)),
             Self::Autoregressive(_) | Self::Flow(_) | Self::EnergyFlow(_) | Self::Classifier(_) => Ok(None),
+            Self::ContinuousFlow(_) | Self::Classical(_) => Ok(None),
         }
     }
 
@@ -133,6 +152,7 @@ impl Family {
             Self::Diffusion(spec) => spec.conditional,
             Self::Flow(config) => flow::is_conditional(config),
             Self::Autoregressive(_) | Self::EnergyFlow(_) | Self::Classifier(_) => false,
+            Self::ContinuousFlow(_) | Self::Classical(_) => false,
         }
     }
 
@@ -143,6 +163,8 @@ impl Family {
             Self::Diffusion(_) => Some(LikelihoodKind::LowerBound),
             Self::Flow(_) | Self::EnergyFlow(_) => Some(LikelihoodKind::Exact),
             Self::Classifier(_) => None,
+            Self::ContinuousFlow(spec) => spec.likelihood(),
+            Self::Classical(_) => Some(LikelihoodKind::Exact),
         }
     }
 }

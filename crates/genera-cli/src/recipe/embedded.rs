@@ -18,6 +18,8 @@ recipes!(
     "pixelcnn-mnist",
     "gated-pixelcnn-mnist",
     "imagegpt-mnist",
+    // Lecture 1: densities without networks.
+    "kde-moons",
     // Lecture 2: normalizing flows.
     "planar-moons",
     "planar-energy",
@@ -35,6 +37,10 @@ recipes!(
     "realnvp-mnist",
     "glow-digits",
     "glow-fashion",
+    // Lecture 3: continuous flows.
+    "cnf-moons",
+    "cnf-8-gaussians",
+    "cnf-checkerboard",
     // Lecture 9: what measures the others.
     "digits-classifier",
     "mnist-classifier",
