@@ -124,6 +124,10 @@ pub struct View<'a> {
 pub trait Model {
     /// The objective on one batch. Noise comes from `rng` alone.
     fn loss(&self, batch: Batch, rng: &mut Rng) -> Loss;
+    /// The objective at training step `step`, for those that change as training goes on.
+    fn loss_at(&self, _step: u64, batch: Batch, rng: &mut Rng) -> Loss {
+        self.loss(batch, rng)
+    }
     /// What the model can do.
     fn view(&self) -> View<'_>;
 }
@@ -159,5 +163,13 @@ pub enum StepError {
         loss: f64,
         /// The global norm of its gradient.
         norm: f64,
+    },
+    /// A step that cannot lower the likelihood of its rows did.
+    #[error("the log-likelihood of the rows fell from {before} to {after} nats in a step that cannot lower it")]
+    Decrease {
+        /// The mean log-likelihood before.
+        before: f64,
+        /// The mean log-likelihood after.
+        after: f64,
     },
 }

@@ -88,6 +88,12 @@ impl<M: Model + Module> Descent<M> {
         self.model.as_ref().expect("the model is away only while the optimiser moves it")
     }
 
+    /// Replaces the model in training by `change` of it, for what is learnt without a gradient. Names and shapes stay.
+    pub fn change(&mut self, change: impl FnOnce(M) -> M) {
+        self.plain.take();
+        self.model = self.model.take().map(change);
+    }
+
     /// The loss, its parts and its gradient, averaged over the rows of all micro-batches.
     ///
     /// Each micro-batch draws the noise that its rows would have had in one large batch.
@@ -102,7 +108,7 @@ impl<M: Model + Module> Descent<M> {
         for batch in batches {
             let here = batch.x.dims()[0];
             let share = here as f64 / rows as f64;
-            let loss = self.latest().loss(batch, &mut rng.rows_from(first as u64));
+            let loss = self.latest().loss_at(self.steps_taken(), batch, &mut rng.rows_from(first as u64));
             let value = f64::from(loss.value.clone().into_scalar::<f32>());
             if !value.is_finite() {
                 return Err(StepError::Loss(value));
