@@ -11,10 +11,12 @@ pub mod diffusion;
 pub mod features;
 pub mod flow;
 pub mod interop;
+pub mod latent;
 pub mod nn;
 pub mod ode;
 pub mod train;
 pub mod traits;
+pub mod vae;
 pub mod weights;
 
 pub use burn;

@@ -1,0 +1,160 @@
+//! Two stages as one model: a code of the data, and a prior over codes.
+//!
+//! `x = decode(c)`, `c ~ prior`: a PixelCNN over the indices of a vector quantiser (van den Oord et al., arXiv:1711.00937), a
+//! flow over an autoencoder, latent diffusion. [`TwoStages`] trains them in turn: the code first, then, on the codes of the
+//! data, the prior.
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+use genera_rng::Rng;
+
+use crate::train::Descent;
+use crate::traits::{
+    Batch, Codec, Density, Learner, LowerBound, Model, Rows, Sample, Scalars, StepError, Tokens, View,
+};
+use crate::weights::{Weights, WeightsError};
+
+/// A code and a prior over it.
+#[derive(Module, Debug)]
+pub struct Latent<C: Module, P: Module> {
+    /// The code.
+    pub codec: C,
+    /// The prior.
+    pub prior: P,
+}
+
+impl<C: Module + Codec, P: Module + Sample<C::Code>> Latent<C, P> {
+    /// Of two finished stages.
+    pub fn new(codec: C, prior: P) -> Self {
+        Self { codec, prior }
+    }
+
+    /// What it can do.
+    pub fn view(&self) -> View<'_> {
+        View { sample: Some(self), ..View::default() }
+    }
+}
+
+impl<C: Module + Codec, P: Module + Sample<C::Code>> Sample for Latent<C, P> {
+    fn sample(&self, n: usize, rng: &mut Rng) -> Rows {
+        self.codec.decode(self.prior.sample(n, rng))
+    }
+}
+
+/// A code of whole numbers whose reconstructions have a likelihood.
+pub trait DiscreteCode: Codec<Code = Tokens> {
+    /// `log p(x|c)` of each row in nats: `[B, F], [B, T] -> [B]`.
+    fn log_likelihood(&self, x: Rows, codes: Tokens) -> Tensor<1>;
+}
+
+/// A learner whose model is a discrete code.
+pub trait Coding: Learner {
+    /// The model.
+    type Codec: DiscreteCode;
+    /// The model as it is now.
+    fn codec(&self) -> &Self::Codec;
+    /// How many steps it has taken.
+    fn steps_taken(&self) -> u64;
+}
+
+impl<M: Model + Module + DiscreteCode> Coding for Descent<M> {
+    type Codec = M;
+
+    fn codec(&self) -> &M {
+        self.model()
+    }
+
+    fn steps_taken(&self) -> u64 {
+        Self::steps_taken(self)
+    }
+}
+
+/// A discrete code in training, and after `first` steps of it a prior over its codes.
+pub struct TwoStages<A, P> {
+    coding: A,
+    prior: Descent<P>,
+    first: u64,
+}
+
+impl<A: Coding, P: Model + Module + Sample<Tokens> + Density<Tokens>> TwoStages<A, P> {
+    /// Before the first step. The prior sees codes as rows of whole numbers.
+    pub fn new(coding: A, prior: Descent<P>, first: u64) -> Self {
+        Self { coding, prior, first }
+    }
+
+    /// The first stage.
+    pub fn coding(&self) -> &A {
+        &self.coding
+    }
+
+    /// The prior.
+    pub fn prior(&self) -> &P {
+        self.prior.model()
+    }
+}
+
+/// What the arrays of each stage are called beside the other's.
+const NAMES: [(&str, &str, &str); 3] = [
+    ("model", "codec", "prior"),
+    ("optimizer", "codec-optimizer", "prior-optimizer"),
+    ("ema", "codec-ema", "prior-ema"),
+];
+
+impl<A: Coding, P: Model + Module + Sample<Tokens> + Density<Tokens>> Learner for TwoStages<A, P> {
+    fn step(&mut self, batches: Vec<Batch>, rng: &mut Rng) -> Result<Scalars, StepError> {
+        // Steps are counted where they are saved.
+        let first = self.coding.steps_taken() < self.first;
+        let mut scalars = if first {
+            self.coding.step(batches, rng)?
+        } else {
+            let encode = |Batch { x, labels }| Batch { x: self.coding.codec().encode(x).float(), labels };
+            self.prior.step(batches.into_iter().map(encode).collect(), rng)?
+        };
+        scalars.push(("stage", if first { 1.0 } else { 2.0 }));
+        Ok(scalars)
+    }
+
+    fn view(&self) -> View<'_> {
+        View { sample: Some(self), lower_bound: Some(self), ..View::default() }
+    }
+
+    fn save(&self) -> Vec<(&'static str, Weights)> {
+        let named = |name: &str, of: fn(&(&'static str, &'static str, &'static str)) -> &'static str| {
+            NAMES.iter().find(|names| names.0 == name).map(of)
+        };
+        let coding = self.coding.save().into_iter().filter_map(|(name, w)| Some((named(name, |n| n.1)?, w)));
+        let prior = self.prior.save().into_iter().filter_map(|(name, w)| Some((named(name, |n| n.2)?, w)));
+        coding.chain(prior).collect()
+    }
+
+    fn load(&mut self, groups: &[(String, Weights)]) -> Result<(), WeightsError> {
+        let (mut coding, mut prior) = (Vec::new(), Vec::new());
+        for (name, weights) in groups {
+            let of = |which: fn(&(&'static str, &'static str, &'static str)) -> &'static str| {
+                NAMES.iter().find(|names| which(names) == name).map(|names| (names.0.to_owned(), weights.clone()))
+            };
+            match (of(|n| n.1), of(|n| n.2)) {
+                (Some(group), _) => coding.push(group),
+                (_, Some(group)) => prior.push(group),
+                _ => return Err(WeightsError::Unknown(name.clone())),
+            }
+        }
+        self.coding.load(&coding)?;
+        self.prior.load(&prior)
+    }
+}
+
+impl<A: Coding, P: Model + Module + Sample<Tokens> + Density<Tokens>> Sample for TwoStages<A, P> {
+    fn sample(&self, n: usize, rng: &mut Rng) -> Rows {
+        self.coding.codec().decode(self.prior.model().sample(n, rng))
+    }
+}
+
+impl<A: Coding, P: Model + Module + Sample<Tokens> + Density<Tokens>> LowerBound for TwoStages<A, P> {
+    /// `log p(x|c) + log p(c)` at the code `c` of `x`: the evidence lower bound of a posterior that is sure of it.
+    fn lower_bound(&self, x: Rows, _rng: &mut Rng) -> Vec<f64> {
+        let codes = self.coding.codec().encode(x.clone());
+        let log_p = self.coding.codec().log_likelihood(x, codes.clone()) + self.prior.model().log_prob(codes);
+        log_p.to_data().convert::<f32>().iter::<f32>().map(f64::from).collect()
+    }
+}
