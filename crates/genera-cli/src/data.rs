@@ -53,6 +53,11 @@ impl Data {
         &self.split.test
     }
 
+    /// The numbers that stand for a row.
+    pub fn view(&self) -> genera_data::View {
+        self.spec.view
+    }
+
     /// The toy density, if it is one.
     pub fn toy(&self) -> Option<Toy> {
         self.spec.name.parse().ok()

@@ -95,8 +95,10 @@ failures!(
     genera::flow::FlowError,
     genera::features::ClassifierError,
     genera::interop::InteropError,
+    genera::latent::LatentError,
     genera::nn::unet::ConfigError,
     genera::train::ConfigError,
+    genera::vae::VaeError,
     genera::weights::WeightsError,
 );
 

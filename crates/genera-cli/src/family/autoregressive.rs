@@ -162,7 +162,8 @@ impl ConditionalSpec {
 }
 
 impl CausalSpec {
-    fn init(
+    /// A network for rows of `shape` with elements of `alphabet`.
+    pub fn init(
         &self,
         shape: &[usize],
         alphabet: Alphabet,

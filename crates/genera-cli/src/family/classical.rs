@@ -2,8 +2,6 @@
 
 use genera::burn::tensor::Device;
 use genera::classical::{Collector, Estimator};
-use genera::features::Classifier;
-use genera::traits::{Denoise, Density, LowerBound, Sample};
 
 use super::Trainee;
 use crate::data::Data;
@@ -13,26 +11,6 @@ use crate::recipe::Recipe;
 impl Trainee for Collector {
     fn parameters(&self) -> usize {
         Collector::parameters(self)
-    }
-
-    fn denoise_given(&self, _labels: Vec<usize>) -> Option<Box<dyn Denoise + '_>> {
-        None
-    }
-
-    fn sample_given(&self, _labels: Vec<usize>) -> Option<Box<dyn Sample + '_>> {
-        None
-    }
-
-    fn density_given(&self, _labels: Vec<usize>) -> Option<Box<dyn Density + '_>> {
-        None
-    }
-
-    fn lower_bound_given(&self, _labels: Vec<usize>) -> Option<Box<dyn LowerBound + '_>> {
-        None
-    }
-
-    fn classifier(&self) -> Option<&Classifier> {
-        None
     }
 }
 

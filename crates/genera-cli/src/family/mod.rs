@@ -5,7 +5,11 @@ mod classical;
 mod classifier;
 mod continuous;
 mod diffusion;
+mod expectation_maximisation;
 mod flow;
+mod two_stage;
+mod vae;
+mod vq;
 
 use genera::burn::module::Module;
 use genera::burn::tensor::Device;
@@ -13,8 +17,10 @@ use genera::classical::Estimator;
 use genera::diffusion::Levels;
 use genera::features::{Classifier, ClassifierConfig};
 use genera::flow::FlowConfig;
+use genera::latent::{BernoulliMixtureConfig, FactorConfig, GaussianMixtureConfig};
 use genera::train::Descent;
 use genera::traits::{Denoise, Density, Learner, LowerBound, Model, Sample};
+use genera::vae::vq::{DiscreteVaeConfig, VqVaeConfig};
 use genera_metrics::LikelihoodKind;
 use genera_rng::Rng;
 use serde::{Deserialize, Serialize};
@@ -26,6 +32,8 @@ use autoregressive::AutoregressiveSpec;
 use continuous::ContinuousSpec;
 use diffusion::DiffusionSpec;
 use flow::EnergySpec;
+use two_stage::TwoStageSpec;
+use vae::VaeSpec;
 
 /// A model, by family.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -46,6 +54,20 @@ pub enum Family {
     ContinuousFlow(ContinuousSpec),
     /// A density without a network.
     Classical(ClassicalSpec),
+    /// An encoder, a decoder and a prior.
+    Vae(VaeSpec),
+    /// An autoencoder with a book of codes.
+    VqVae(VqVaeConfig),
+    /// An autoencoder with categorical latents, relaxed in training.
+    DiscreteVae(DiscreteVaeConfig),
+    /// A discrete code and an autoregressive prior over it.
+    TwoStage(TwoStageSpec),
+    /// A mixture of Gaussians, by expectation maximisation.
+    GaussianMixture(GaussianMixtureConfig),
+    /// A mixture of Bernoulli vectors, by expectation maximisation.
+    BernoulliMixture(BernoulliMixtureConfig),
+    /// Probabilistic principal components or factor analysis, by expectation maximisation.
+    Factors(FactorConfig),
 }
 
 /// A density without a network.
@@ -62,15 +84,25 @@ pub trait Trainee: Learner + Send {
     fn parameters(&self) -> usize;
     /// The model as a remover of noise, row `i` having class `labels[i mod len]`, or no class if there are no labels;
     /// none if it removes no noise.
-    fn denoise_given(&self, labels: Vec<usize>) -> Option<Box<dyn Denoise + '_>>;
+    fn denoise_given(&self, _labels: Vec<usize>) -> Option<Box<dyn Denoise + '_>> {
+        None
+    }
     /// The model as something to draw rows of these classes from, labels as above; none if it is not told classes.
-    fn sample_given(&self, labels: Vec<usize>) -> Option<Box<dyn Sample + '_>>;
+    fn sample_given(&self, _labels: Vec<usize>) -> Option<Box<dyn Sample + '_>> {
+        None
+    }
     /// The model as an exact density given these classes, labels as above; none if it is not told classes.
-    fn density_given(&self, labels: Vec<usize>) -> Option<Box<dyn Density + '_>>;
+    fn density_given(&self, _labels: Vec<usize>) -> Option<Box<dyn Density + '_>> {
+        None
+    }
     /// The model as a bound given these classes, labels as above; none if it is not told classes.
-    fn lower_bound_given(&self, labels: Vec<usize>) -> Option<Box<dyn LowerBound + '_>>;
+    fn lower_bound_given(&self, _labels: Vec<usize>) -> Option<Box<dyn LowerBound + '_>> {
+        None
+    }
     /// The model as a classifier, if it is one.
-    fn classifier(&self) -> Option<&Classifier>;
+    fn classifier(&self) -> Option<&Classifier> {
+        None
+    }
 }
 
 /// What a model offers beyond its view; see [`Trainee`]. Most offer nothing.
@@ -134,6 +166,13 @@ impl Family {
             Self::Classifier(config) => descent(classifier::init(config, data, &mut rng, device)?, recipe),
             Self::ContinuousFlow(spec) => descent(spec.init(data, &mut rng, device)?, recipe),
             Self::Classical(spec) => classical::init(spec.estimator, recipe, data, device),
+            Self::Vae(spec) => spec.trainee(recipe, data, &mut rng, device),
+            Self::VqVae(config) => vq::quantised(config, recipe, data, &mut rng, device),
+            Self::DiscreteVae(config) => vq::relaxed(config, recipe, data, &mut rng, device),
+            Self::TwoStage(spec) => spec.trainee(recipe, data, &mut rng, device),
+            Self::GaussianMixture(config) => expectation_maximisation::gaussian_mixture(config, data, &mut rng, device),
+            Self::BernoulliMixture(config) => expectation_maximisation::bernoulli_mixture(config, data, &mut rng, device),
+            Self::Factors(config) => expectation_maximisation::factors(config, data, &mut rng, device),
         }
     }
 
@@ -141,8 +180,7 @@ impl Family {
     pub fn levels(&self) -> Outcome<Option<Levels>> {
         match self {
             Self::Diffusion(spec) => Ok(Some(spec.levels()?)),
-            Self::Autoregressive(_) | Self::Flow(_) | Self::EnergyFlow(_) | Self::Classifier(_) => Ok(None),
-            Self::ContinuousFlow(_) | Self::Classical(_) => Ok(None),
+            _ => Ok(None),
         }
     }
 
@@ -151,17 +189,24 @@ impl Family {
         match self {
             Self::Diffusion(spec) => spec.conditional,
             Self::Flow(config) => flow::is_conditional(config),
-            Self::Autoregressive(_) | Self::EnergyFlow(_) | Self::Classifier(_) => false,
-            Self::ContinuousFlow(_) | Self::Classical(_) => false,
+            Self::Vae(spec) => spec.conditional,
+            _ => false,
         }
     }
 
     /// What the likelihoods of this family are; none if it has no likelihood.
     pub fn likelihood(&self) -> Option<LikelihoodKind> {
         match self {
-            Self::Autoregressive(_) => Some(LikelihoodKind::Exact),
-            Self::Diffusion(_) => Some(LikelihoodKind::LowerBound),
-            Self::Flow(_) | Self::EnergyFlow(_) => Some(LikelihoodKind::Exact),
+            Self::Vae(spec) => Some(spec.kind()),
+            Self::Diffusion(_) | Self::VqVae(_) | Self::DiscreteVae(_) | Self::TwoStage(_) => {
+                Some(LikelihoodKind::LowerBound)
+            }
+            Self::Autoregressive(_)
+            | Self::Flow(_)
+            | Self::EnergyFlow(_)
+            | Self::GaussianMixture(_)
+            | Self::BernoulliMixture(_)
+            | Self::Factors(_) => Some(LikelihoodKind::Exact),
             Self::Classifier(_) => None,
             Self::ContinuousFlow(spec) => spec.likelihood(),
             Self::Classical(_) => Some(LikelihoodKind::Exact),

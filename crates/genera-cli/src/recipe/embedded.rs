@@ -41,6 +41,21 @@ recipes!(
     "cnf-moons",
     "cnf-8-gaussians",
     "cnf-checkerboard",
+    // Lecture 4: latent variables.
+    "gmm-flower",
+    "ppca-digits",
+    // Lecture 5: variational autoencoders.
+    "vae-gaussian2d",
+    "vae-gaussian2d-aligned",
+    "vae-digits",
+    "vae-mnist2",
+    "vae-mnist",
+    "iwae-mnist",
+    // Lecture 6: priors, posteriors and discrete latents.
+    "vamp-mnist",
+    "iaf-posterior-mnist",
+    "vqvae-digits",
+    "vqvae-mnist",
     // Lecture 9: what measures the others.
     "digits-classifier",
     "mnist-classifier",
