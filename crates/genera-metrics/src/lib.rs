@@ -2,9 +2,11 @@
 //!
 //! | question | measure |
 //! |---|---|
-//! | how far apart are two sets of features? | [`frechet`], [`mmd2_unbiased`], [`kid`], [`wasserstein`], [`sliced_wasserstein`], [`Sinkhorn`] |
-//! | is that more than chance? | [`permutation_test`], [`bootstrap`] |
+//! | how far apart are two sets of features? | [`frechet`], [`frechet_infinity`], [`mmd2_unbiased`], [`kid`], [`cmmd`], [`wasserstein`], [`sliced_wasserstein`], [`Sinkhorn`] |
+//! | is that more than chance? | [`permutation_test`], [`two_sample_test`] |
+//! | how sure is the number? | [`bootstrap`] of one set, [`halves`] of two |
 //! | are samples real, and are they varied? | [`manifold`], [`classes`], [`inception_score`] |
+//! | how smooth is the way between samples? | [`path_length`] |
 //! | are they copies? | [`memorisation`], [`nearest`] |
 //! | how far apart are two densities? | [`divergence`] |
 //! | how likely are held-out data, and what is that number? | [`Likelihood`] |
@@ -30,35 +32,45 @@
 mod bootstrap;
 mod classes;
 pub mod divergence;
+mod dense;
 mod error;
 mod frechet;
+mod halves;
+mod infinity;
 mod kernel;
 mod likelihood;
 mod manifold;
 mod memorisation;
 mod mmd;
 mod moments;
+mod near;
 mod neighbours;
 mod pairs;
+mod path_length;
 mod permutation;
 mod points;
 mod sinkhorn;
 mod transport;
+mod two_sample;
 mod wasserstein;
 
 pub use bootstrap::{Bootstrap, Mean, bootstrap};
 pub use classes::{Classes, InceptionScore, classes, inception_score};
 pub use error::MetricError;
 pub use frechet::{Frechet, frechet, frechet_of_moments};
+pub use halves::{Halves, halves};
+pub use infinity::{Extrapolation, extrapolation, frechet_infinity};
 pub use kernel::{Kernel, median_distance};
 pub use likelihood::{Dequantisation, Likelihood, LikelihoodDifference, LikelihoodKind, LogJacobian, Protocol};
 pub use manifold::{Manifold, manifold};
 pub use memorisation::{DistanceQuantile, Memorisation, memorisation};
-pub use mmd::{Kid, kid, mmd2_biased, mmd2_unbiased};
+pub use mmd::{Kid, cmmd, kid, mmd2_biased, mmd2_unbiased};
 pub use moments::Moments;
 pub use neighbours::{Neighbours, nearest, nearest_others};
+pub use path_length::{Path, PathLength, path_length};
 pub use permutation::{PermutationTest, permutation_test};
 pub use points::{Points, Real};
 pub use sinkhorn::{Sinkhorn, SinkhornCost};
 pub use transport::{TransportPlan, transport, transport_costs, wasserstein};
+pub use two_sample::{Judge, TwoSampleTest, two_sample_test};
 pub use wasserstein::{sliced_wasserstein, wasserstein_1d};

@@ -12,11 +12,15 @@
 //! (arXiv:2002.09797), who use k = 5. Balls are closed (≤) as in the first paper; the code of the second compares
 //! with <, which differs on exact ties only.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::neighbours::{others, search};
-use crate::pairs::{LEFT, RIGHT, Rows, pieces};
+use crate::error::require;
+use crate::near::{LEFT, RIGHT, Sketch};
+use crate::neighbours::others_within;
+use crate::pairs::pieces;
 use crate::{MetricError, Points};
 
 /// Precision, recall, density and coverage, and what they were measured on.
@@ -38,49 +42,80 @@ pub struct Manifold {
     pub n: [usize; 2],
 }
 
+impl Manifold {
+    /// The harmonic mean of precision and recall, zero if both are.
+    pub fn f_score(&self) -> f64 {
+        2.0 * self.precision * self.recall / (self.precision + self.recall).max(f64::MIN_POSITIVE)
+    }
+}
+
 /// Precision, recall, density and coverage of `generated` against `real`, `[n, d]` and `[m, d]`.
+///
+/// Each pair of rows is looked at once, in blocks: beside a copy of the rows in single precision, memory does not grow
+/// with their number.
 ///
 /// # Errors
 /// Different numbers of columns, `k` of zero, or fewer than `k + 1` rows on a side.
 pub fn manifold(real: &Points<'_>, generated: &Points<'_>, k: usize, features: &str) -> Result<Manifold, MetricError> {
     real.same_columns(generated)?;
-    let (real_radii, generated_radii) = (squared_radii(real, k)?, squared_radii(generated, k)?);
-    let (n, m) = (real.n() as f64, generated.n() as f64);
-    let inside = |counts: &[usize]| counts.iter().filter(|&&count| count > 0).count() as f64;
-    let in_real = balls_around(generated, real, &real_radii);
-    let in_generated = balls_around(real, generated, &generated_radii);
-    let nearest = search(real, generated, 1, |_, _| true)?.squared;
-    let covered = nearest.iter().zip(&real_radii).filter(|(distance, radius)| distance <= radius).count();
+    require(k >= 1, "the number of neighbours", k as f64, "at least 1")?;
+    [real, generated].into_iter().try_for_each(|set| set.at_least(k.saturating_add(1), "k neighbours, and itself,"))?;
+    let (n, m) = (real.n(), generated.n());
+    let [real, generated] = Sketch::pair(real, generated);
+    let radii = |set: &Sketch<'_>| -> Vec<f64> {
+        others_within(set, k).squared.chunks_exact(k).map(|row| row[k - 1]).collect()
+    };
+    let (real_radii, generated_radii) = (radii(&real), radii(&generated));
+    let strip = |rows: Range<usize>| {
+        let mut found = Balls { around: vec![0; m], recalled: 0, covered: 0 };
+        let (mut recalled, mut covered) = (vec![false; rows.len()], vec![false; rows.len()]);
+        let mut buffer = Vec::new();
+        for columns in pieces(m, RIGHT) {
+            real.visit(rows.clone(), &generated, columns, &mut buffer, |i, j, estimate| {
+                let at = i - rows.start;
+                if estimate.within(real_radii[i], || real.exact(i, &generated, j)) {
+                    found.around[j] += 1;
+                    covered[at] = true;
+                }
+                if !recalled[at] && estimate.within(generated_radii[j], || real.exact(i, &generated, j)) {
+                    recalled[at] = true;
+                }
+            });
+        }
+        let count = |marks: &[bool]| marks.iter().filter(|mark| **mark).count();
+        (found.recalled, found.covered) = (count(&recalled), count(&covered));
+        found
+    };
+    let nothing = || Balls { around: vec![0; m], recalled: 0, covered: 0 };
+    let strips = pieces(n, LEFT).collect::<Vec<_>>().into_par_iter().map(strip);
+    let found = strips.reduce(nothing, Balls::merged);
+    let fraction = |count: usize, of: usize| count as f64 / of as f64;
     Ok(Manifold {
-        precision: inside(&in_real) / m,
-        recall: inside(&in_generated) / n,
-        density: in_real.iter().sum::<usize>() as f64 / (k as f64 * m),
-        coverage: covered as f64 / n,
+        precision: fraction(found.around.iter().filter(|count| **count > 0).count(), m),
+        recall: fraction(found.recalled, n),
+        density: found.around.iter().map(|count| f64::from(*count)).sum::<f64>() / (k * m) as f64,
+        coverage: fraction(found.covered, n),
         k,
         features: features.to_owned(),
-        n: [real.n(), generated.n()],
+        n: [n, m],
     })
 }
 
-/// The squared distance from each row to its k-th nearest other.
-fn squared_radii(points: &Points<'_>, k: usize) -> Result<Vec<f64>, MetricError> {
-    Ok(others(points, k)?.squared.chunks_exact(k).map(|row| row[k - 1]).collect())
+/// Whole numbers, so that the order of adding does not matter.
+struct Balls {
+    /// How many real balls each generated row lies in.
+    around: Vec<u32>,
+    /// Real rows in a generated ball.
+    recalled: usize,
+    /// Real rows with a generated row in their ball.
+    covered: usize,
 }
 
-/// How many of the closed balls around `centres` each row of `points` lies in.
-fn balls_around(points: &Points<'_>, centres: &Points<'_>, squared_radii: &[f64]) -> Vec<usize> {
-    let strip = |range| {
-        let (rows, mut buffer) = (Rows::of(points, range), Vec::new());
-        let mut counts = vec![0; rows.len()];
-        for right in pieces(centres.n(), RIGHT) {
-            let radii = &squared_radii[right.clone()];
-            let right = Rows::of(centres, right);
-            rows.visit_within(&right, &mut buffer, &mut counts, |_, _, j| radii[j], |counts, i, _, _| counts[i] += 1);
-        }
-        counts
-    };
-    let strips: Vec<Vec<usize>> = pieces(points.n(), LEFT).collect::<Vec<_>>().into_par_iter().map(strip).collect();
-    strips.concat()
+impl Balls {
+    fn merged(mut self, other: Self) -> Self {
+        self.around.iter_mut().zip(other.around).for_each(|(a, b)| *a += b);
+        Self { recalled: self.recalled + other.recalled, covered: self.covered + other.covered, ..self }
+    }
 }
 
 #[cfg(test)]
@@ -105,6 +140,7 @@ mod tests {
         let found = measure(&[0.0, 1.0, 3.0], &[1.5, 10.0, 11.0], 1, 1);
         let expected = [1.0 / 3.0, 1.0, 2.0 / 3.0, 2.0 / 3.0];
         assert_eq!([found.precision, found.recall, found.density, found.coverage], expected);
+        assert_eq!(found.f_score(), 0.5);
     }
 
     #[test]

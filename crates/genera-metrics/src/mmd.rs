@@ -143,6 +143,20 @@ pub fn kid(
     Ok(Kid { mean, std, subsets, subset_size, features: features.to_owned(), n: [x.n(), y.n()] })
 }
 
+/// The bandwidth and the factor of CMMD.
+const CMMD: (f64, f64) = (10.0, 1000.0);
+
+/// CMMD: a thousand times the biased MMD² with the Gaussian kernel of bandwidth 10, for embeddings of length one.
+///
+/// Jayasumana et al., "Rethinking FID: towards a better evaluation metric for image generation" (arXiv:2401.09603),
+/// who embed by CLIP. Rows are used as they are: divide them by their lengths before.
+///
+/// # Errors
+/// Different numbers of columns.
+pub fn cmmd(x: &Points<'_>, y: &Points<'_>) -> Result<f64, MetricError> {
+    Ok(CMMD.1 * mmd2_biased(x, y, &Kernel::gaussian(CMMD.0))?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -197,6 +211,14 @@ mod tests {
         let expected = 2.0 / 3.0_f64.sqrt() * (1.0 - (-1.0_f64 / 6.0).exp());
         let found = mmd2_unbiased(&x, &y, &Kernel::gaussian(1.0)).unwrap();
         assert!((found - expected).abs() < 0.015, "{found} against {expected}");
+    }
+
+    #[test]
+    fn cmmd_of_unit_vectors() {
+        // Two points a right angle apart: 1000 · 2 (1 − e^{−2/200}).
+        let (x, y) = (Points::new(&[1.0, 0.0], 1, 2).unwrap(), Points::new(&[0.0, 1.0], 1, 2).unwrap());
+        assert!((cmmd(&x, &y).unwrap() - 2000.0 * (1.0 - (-0.01_f64).exp())).abs() < 1e-9);
+        assert_eq!(cmmd(&x, &x).unwrap(), 0.0);
     }
 
     #[test]

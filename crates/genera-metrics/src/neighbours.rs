@@ -1,14 +1,17 @@
 //! Nearest neighbours by Euclidean distance, exactly, in blocks of bounded memory.
 //!
-//! In high dimension the search runs at the speed of a matrix product, but its answers do not have a product's
-//! rounding: pairs whose product form is within its error bound of a candidate are summed directly, so distances are
-//! those of `Σ (x − y)²` and a copy is at distance zero exactly. Ties go to the lower index.
+//! In high dimension the search runs at the speed of a matrix product in single precision, but its answers do not have
+//! a product's rounding: pairs whose estimate is within its error bound of a candidate are summed directly, so distances
+//! are those of `Σ (x − y)²` and a copy is at distance zero exactly. Ties go to the lower index.
+
+use std::ops::Range;
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::error::require;
-use crate::pairs::{LEFT, RIGHT, Rows, pieces};
+use crate::near::{LEFT, RIGHT, Sketch};
+use crate::pairs::pieces;
 use crate::{MetricError, Points};
 
 /// The `k` nearest neighbours of each of `n` rows.
@@ -27,7 +30,7 @@ pub struct Neighbours {
 /// # Errors
 /// Different numbers of columns, `k` of zero, or fewer than `k` rows in `reference`.
 pub fn nearest(queries: &Points<'_>, reference: &Points<'_>, k: usize) -> Result<Neighbours, MetricError> {
-    search(queries, reference, k, |_, _| true).map(Found::into_distances)
+    search(queries, reference, k).map(Found::into_distances)
 }
 
 /// The `k` rows nearest to each row of `points`, itself excepted (but not its copies).
@@ -38,12 +41,6 @@ pub fn nearest_others(points: &Points<'_>, k: usize) -> Result<Neighbours, Metri
     others(points, k).map(Found::into_distances)
 }
 
-/// [`nearest_others`] with squared distances.
-pub(crate) fn others(points: &Points<'_>, k: usize) -> Result<Found, MetricError> {
-    points.at_least(k.saturating_add(1), "a search of the k nearest others, k + 1 being this,")?;
-    search(points, points, k, |i, j| i != j)
-}
-
 /// Neighbours by squared distance, which is what decisions are made on: a square root would not square back.
 pub(crate) struct Found {
     pub(crate) k: usize,
@@ -52,42 +49,94 @@ pub(crate) struct Found {
 }
 
 impl Found {
+    fn of(k: usize, best: Vec<Best>) -> Self {
+        let (squared, indices) = best.into_iter().flatten().unzip();
+        Self { k, squared, indices }
+    }
+
     fn into_distances(self) -> Neighbours {
         Neighbours { k: self.k, distances: self.squared.into_iter().map(f64::sqrt).collect(), indices: self.indices }
     }
 }
 
-pub(crate) fn search(
-    queries: &Points<'_>,
-    reference: &Points<'_>,
-    k: usize,
-    allowed: impl Fn(usize, usize) -> bool + Sync,
-) -> Result<Found, MetricError> {
+/// The nearest so far of one row: squared distances, rising, and row numbers.
+type Best = Vec<(f64, usize)>;
+
+/// Farther than this is of no interest.
+fn limit(best: &Best, k: usize) -> f64 {
+    best.get(k - 1).map_or(f64::INFINITY, |(worst, _)| *worst)
+}
+
+/// Of equal distances the one that comes first stays first.
+fn insert(best: &mut Best, k: usize, (squared, index): (f64, usize)) {
+    if squared < limit(best, k) {
+        let place = best.partition_point(|(other, _)| *other <= squared);
+        best.insert(place, (squared, index));
+        best.truncate(k);
+    }
+}
+
+fn search(queries: &Points<'_>, reference: &Points<'_>, k: usize) -> Result<Found, MetricError> {
     queries.same_columns(reference)?;
     require(k >= 1, "the number of neighbours", k as f64, "at least 1")?;
     reference.at_least(k, "a search of the k nearest, k being this,")?;
-    let strip = |range: std::ops::Range<usize>| {
-        let (rows, mut buffer) = (Rows::of(queries, range.clone()), Vec::new());
-        let mut best: Vec<Vec<(f64, usize)>> = vec![Vec::with_capacity(k + 1); rows.len()];
-        for right in pieces(reference.n(), RIGHT) {
-            let first = right.start;
-            let limit = |best: &Vec<Vec<(f64, usize)>>, i: usize, j: usize| match best[i].get(k - 1) {
-                _ if !allowed(range.start + i, first + j) => f64::NEG_INFINITY,
-                Some((worst, _)) => *worst,
-                None => f64::INFINITY,
-            };
-            rows.visit_within(&Rows::of(reference, right), &mut buffer, &mut best, limit, |best, i, j, squared| {
-                let list = &mut best[i];
-                let place = list.partition_point(|(other, _)| *other <= squared);
-                list.insert(place, (squared, first + j));
-                list.truncate(k);
+    let [queries, reference] = Sketch::pair(queries, reference);
+    let strip = |rows: Range<usize>| {
+        let (mut best, mut buffer) = (vec![Best::new(); rows.len()], Vec::new());
+        for columns in pieces(reference.n(), RIGHT) {
+            queries.visit(rows.clone(), &reference, columns, &mut buffer, |i, j, estimate| {
+                let best = &mut best[i - rows.start];
+                if estimate.possibly_within(limit(best, k)) {
+                    insert(best, k, (queries.exact(i, &reference, j), j));
+                }
             });
         }
         best
     };
     let strips: Vec<_> = pieces(queries.n(), LEFT).collect::<Vec<_>>().into_par_iter().map(strip).collect();
-    let (squared, indices) = strips.into_iter().flatten().flatten().unzip();
-    Ok(Found { k, squared, indices })
+    Ok(Found::of(k, strips.into_iter().flatten().collect()))
+}
+
+/// [`nearest_others`] with squared distances. Each pair is looked at once, for both of its rows.
+pub(crate) fn others(points: &Points<'_>, k: usize) -> Result<Found, MetricError> {
+    require(k >= 1, "the number of neighbours", k as f64, "at least 1")?;
+    points.at_least(k.saturating_add(1), "a search of the k nearest others, k + 1 being this,")?;
+    Ok(others_within(&Sketch::of(points), k))
+}
+
+pub(crate) fn others_within(points: &Sketch<'_>, k: usize) -> Found {
+    let mut best = vec![Best::new(); points.n()];
+    for strip in pieces(points.n(), LEFT) {
+        let (own, later) = best[strip.start..].split_at_mut(strip.len());
+        points.visit(strip.clone(), points, strip.clone(), &mut Vec::new(), |i, j, estimate| {
+            let best = &mut own[i - strip.start];
+            if i != j && estimate.possibly_within(limit(best, k)) {
+                insert(best, k, (points.exact(i, points, j), j));
+            }
+        });
+        // The rows behind the strip, in blocks: each block takes in the strip, and offers its own to the strip.
+        let block = |(block, theirs): (usize, &mut [Best])| {
+            let first = strip.end + block * RIGHT;
+            let mut offers = vec![Best::new(); strip.len()];
+            points.visit(strip.clone(), points, first..first + theirs.len(), &mut Vec::new(), |i, j, estimate| {
+                let (ours, theirs) = (i - strip.start, &mut theirs[j - first]);
+                let for_us = estimate.possibly_within(limit(&own[ours], k).min(limit(&offers[ours], k)));
+                if for_us || estimate.possibly_within(limit(theirs, k)) {
+                    let exact = points.exact(i, points, j);
+                    insert(&mut offers[ours], k, (exact, j));
+                    insert(theirs, k, (exact, i));
+                }
+            });
+            offers
+        };
+        let offers: Vec<Vec<Best>> = later.par_chunks_mut(RIGHT).enumerate().map(block).collect();
+        for offers in offers {
+            own.iter_mut().zip(offers).for_each(|(best, offers)| {
+                offers.into_iter().for_each(|offer| insert(best, k, offer));
+            });
+        }
+    }
+    Found::of(k, best)
 }
 
 #[cfg(test)]

@@ -1,14 +1,14 @@
 //! Blocks of pairs: inner products and squared distances between a few rows of two sets, in bounded memory.
 //!
 //! ‖x − y‖² is summed directly in low dimension, and is ‖x‖² + ‖y‖² − 2 x·y in high dimension, where a matrix product
-//! is many times faster. The second form cancels: its error is at most `slack · (‖x‖² + ‖y‖²)`, with the classical
-//! bound of rounding γ_d = d u. Where a decision hangs on a distance (neighbours, balls), the blocks only exclude the
-//! pairs that are certainly too far, and the rest are summed directly; so decisions never depend on the fast form.
+//! is many times faster. The second form cancels: its error is at most `(2d + 8) u (‖x‖² + ‖y‖²)`. Sums over pairs do
+//! not mind; decisions that hang on a distance (neighbours, balls) are made by [`near`](crate::near).
 
 use std::borrow::Cow;
 use std::ops::Range;
 
 use faer::linalg::matmul::matmul;
+use faer::traits::ComplexField;
 use faer::{Accum, MatMut, MatRef, Par};
 
 use crate::Points;
@@ -82,42 +82,26 @@ impl<'a> Rows<'a> {
         }
         out
     }
-
-    /// Visits the pairs `(i, j)` whose squared distance is at most `limit(i, j)`, with that distance summed directly.
-    /// `visit` may lower later limits through `state`.
-    pub(crate) fn visit_within<S>(
-        &self,
-        other: &Self,
-        buffer: &mut Vec<f64>,
-        state: &mut S,
-        limit: impl Fn(&S, usize, usize) -> f64,
-        mut visit: impl FnMut(&mut S, usize, usize, f64),
-    ) {
-        let slack = if self.d <= DIRECT { 0.0 } else { (2 * self.d + 8) as f64 * f64::EPSILON };
-        let distances = self.squared_distances(other, buffer);
-        for (i, (row, x2)) in distances.chunks_exact(other.len()).zip(&self.norms).enumerate() {
-            for (j, (distance, y2)) in row.iter().zip(&other.norms).enumerate() {
-                let bound = limit(state, i, j);
-                if distance - slack * (x2 + y2) <= bound {
-                    let exact = squared_distance(self.row(i), other.row(j));
-                    if exact <= bound {
-                        visit(state, i, j, exact);
-                    }
-                }
-            }
-        }
-    }
 }
 
-/// ‖x − y‖², summed in order.
+/// ‖x − y‖²: in order of up to 16 columns, in eight interleaved sums of more.
 pub(crate) fn squared_distance(x: &[f64], y: &[f64]) -> f64 {
-    x.iter().zip(y).map(|(a, b)| (a - b) * (a - b)).fold(0.0, |sum, term| sum + term)
+    let term = |(a, b): (&f64, &f64)| (a - b) * (a - b);
+    if x.len() <= DIRECT {
+        return x.iter().zip(y).map(term).fold(0.0, |sum, term| sum + term);
+    }
+    let (x, y) = (x.as_chunks::<8>(), y.as_chunks::<8>());
+    let mut sums = [0.0; 8];
+    for (x, y) in x.0.iter().zip(y.0) {
+        sums.iter_mut().zip(x.iter().zip(y)).for_each(|(sum, pair)| *sum += term(pair));
+    }
+    sums.iter().sum::<f64>() + x.1.iter().zip(y.1).map(term).sum::<f64>()
 }
 
 /// `out = a b`, row-major, on the calling thread.
-pub(crate) fn product(a: MatRef<'_, f64>, b: MatRef<'_, f64>, out: &mut [f64]) {
+pub(crate) fn product<T: ComplexField>(a: MatRef<'_, T>, b: MatRef<'_, T>, out: &mut [T]) {
     let out = MatMut::from_row_major_slice_mut(out, a.nrows(), b.ncols());
-    matmul(out, Accum::Replace, a, b, 1.0, Par::Seq);
+    matmul(out, Accum::Replace, a, b, T::one_impl(), Par::Seq);
 }
 
 #[cfg(test)]
@@ -143,10 +127,6 @@ mod tests {
                     assert!(d > DIRECT || fast[i * 30 + j] == exact, "d = {d}");
                 }
             }
-            // Row 10 is on both sides: its distance to itself is visited as an exact zero.
-            let mut zeros = Vec::new();
-            x.visit_within(&y, &mut buffer, &mut zeros, |_, _, _| 0.0, |zeros, i, j, _| zeros.push((i, j)));
-            assert_eq!(zeros, [(10, 0), (11, 1), (12, 2), (13, 3), (14, 4)], "d = {d}");
         }
     }
 
