@@ -31,8 +31,8 @@
 
 mod bootstrap;
 mod classes;
-pub mod divergence;
 mod dense;
+pub mod divergence;
 mod error;
 mod frechet;
 mod halves;

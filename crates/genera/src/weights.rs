@@ -5,12 +5,16 @@
 
 mod file;
 mod module;
+mod pytorch;
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::path::Path;
 
 pub use file::{Metadata, from_bytes, metadata, read, to_bytes, write};
 pub(crate) use module::FieldPath;
 pub use module::{apply, collect, mismatches};
+pub use pytorch::read_pytorch;
 
 /// One array: shape and row-major values.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +27,19 @@ pub struct Array {
 
 /// Arrays by name, in a fixed order.
 pub type Weights = BTreeMap<String, Array>;
+
+/// Reads a file of either kind that weights are published in, by its first bytes: safetensors or a PyTorch checkpoint.
+///
+/// # Errors
+/// As [`read`] and [`read_pytorch`].
+pub fn read_checkpoint(path: impl AsRef<Path>) -> Result<Weights, WeightsError> {
+    let path = path.as_ref();
+    let mut start = Vec::new();
+    let file = std::fs::File::open(path).and_then(|file| file.take(9).read_to_end(&mut start));
+    file.map_err(|source| WeightsError::File { path: path.to_owned(), source })?;
+    // Behind the length of its header a safetensors file has the header's brace.
+    if start.get(8) == Some(&b'{') { read(path) } else { read_pytorch(path) }
+}
 
 /// Weights that do not fit.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +60,16 @@ pub enum WeightsError {
         /// Its shape in the model.
         needed: Vec<usize>,
     },
+    /// An array with the wrong number of axes.
+    #[error("`{name}` has shape {found:?} but the model needs {needed} axes; the description differs")]
+    Axes {
+        /// The array.
+        name: String,
+        /// Its shape in the file.
+        found: Vec<usize>,
+        /// How many axes it should have.
+        needed: usize,
+    },
     /// An array that contradicts itself: its shape asks for another number of values.
     #[error("`{name}` of shape {shape:?} holds {values} values; the weights are damaged")]
     Values {
@@ -56,6 +83,14 @@ pub enum WeightsError {
     /// Bytes that are no safetensors file.
     #[error("not a readable safetensors file: {0}")]
     Format(String),
+    /// A file that is no checkpoint of PyTorch.
+    #[error("{}: not a readable checkpoint of PyTorch: {what}", path.display())]
+    Checkpoint {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What is wrong.
+        what: String,
+    },
     /// A file that could not be read or written.
     #[error("{path}: {source}")]
     File {

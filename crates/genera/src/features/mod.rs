@@ -2,5 +2,12 @@
 
 mod augment;
 mod classifier;
+mod described;
+#[cfg(test)]
+mod formula;
+pub mod inception;
+mod source;
 
 pub use classifier::{Classifier, ClassifierConfig, ClassifierError};
+pub use described::{Described, DescribedConfig, DescribedError, Layer};
+pub use inception::Inception;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// The names of [`Activation`]s: `silu`, `leaky_relu` and so on. For `#[serde(with = "ActivationName")]`.
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "Activation", rename_all = "snake_case")]
-pub(super) enum ActivationName {
+pub(crate) enum ActivationName {
     Identity,
     Relu,
     LeakyRelu,

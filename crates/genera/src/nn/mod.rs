@@ -30,6 +30,7 @@ mod wavenet;
 
 use burn::tensor::{Int, Tensor};
 
+pub(crate) use activation::ActivationName;
 pub use causal::{Alphabet, Causal, CausalError, Cursor, FullPass, Order};
 pub use conv::Conv2d;
 pub use critic::{ConvCritic, ConvCriticConfig};

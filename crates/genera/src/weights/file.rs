@@ -114,7 +114,7 @@ fn array(name: &str, view: &TensorView<'_>) -> Result<Array, WeightsError> {
     Ok(Array { shape: view.shape().to_vec(), values })
 }
 
-fn floats<const N: usize>(bytes: &[u8], value: impl Fn([u8; N]) -> f32) -> Vec<f32> {
+pub(super) fn floats<const N: usize>(bytes: &[u8], value: impl Fn([u8; N]) -> f32) -> Vec<f32> {
     bytes.as_chunks().0.iter().map(|chunk| value(*chunk)).collect()
 }
 
