@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::device::DeviceName;
+use crate::metrics::Also;
+use genera::features::inception::Resize;
 
 /// Train, sample, score and report on deep generative models.
 #[derive(Debug, Parser)]
@@ -48,6 +50,10 @@ pub enum Command {
     Sample(Sample),
     /// Measure a run and hold it against its recipe
     Eval(Eval),
+    /// Measure how far two sets of pictures or points are apart, whoever made them
+    Metrics(Metrics),
+    /// Put runs side by side, whatever their family
+    Compare(Compare),
     /// Write the report of a run: one HTML page
     Report(Report),
     /// List the recipes, or print one
@@ -130,6 +136,69 @@ pub struct Eval {
     /// The run of the classifier that measures `...@CLASSIFIER` [default: runs/CLASSIFIER-0 beside this run]
     #[arg(long, value_name = "RUN")]
     pub classifier: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct Metrics {
+    /// What is real: a folder of pictures, .npz, .npy, a run, a data set (NAME, or NAME:test for what is held out), or
+    /// statistics (.npz with mu and sigma)
+    pub real: String,
+    /// What is held against it, likewise
+    pub fake: String,
+    /// What looks at the pictures: inception, digits, mnist, pixels, or the description of a network (.json); see
+    /// docs/networks
+    #[arg(long, value_name = "NAME | FILE.json", default_value = "pixels")]
+    pub features: String,
+    /// The weights of inception or of a described network (.pth or .safetensors), or the run of the MNIST classifier
+    #[arg(long, value_name = "FILE | RUN")]
+    pub weights: Option<PathBuf>,
+    /// How pictures are brought to the size of inception: legacy-tensorflow (as torch-fidelity), legacy-pytorch, or
+    /// clean (as clean-fid)
+    #[arg(long, value_name = "NAME", default_value_t)]
+    pub resize: Resize,
+    /// Only the first so many of each set
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: Option<u32>,
+    /// Samples drawn from a run, or points of a toy density
+    #[arg(long, value_name = "N", default_value_t = 5000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub samples: u32,
+    /// Neighbours that size the balls of precision and recall
+    #[arg(long, short = 'k', value_name = "K", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    pub neighbours: u32,
+    /// Random subsets of the kernel distance
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    pub kid_subsets: u32,
+    /// Rows of each subset [default: 1000, or all if there are fewer]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..))]
+    pub kid_subset_size: Option<u32>,
+    /// Parts of the inception score
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    pub splits: u32,
+    /// Measure this as well (repeatable, or with commas)
+    #[arg(long, value_name = "MEASURE", value_delimiter = ',')]
+    pub also: Vec<Also>,
+    /// 95 % intervals from so many pairs of random halves; each measures everything anew
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(10..))]
+    pub intervals: Option<u32>,
+    /// The seed of everything random
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// Keep the statistics of the first set: give the file in place of the set next time
+    #[arg(long, value_name = "FILE.npz")]
+    pub save_statistics: Option<PathBuf>,
+    /// Keep the features of both sets as real.npy and fake.npy
+    #[arg(long, value_name = "DIR")]
+    pub save_features: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct Compare {
+    /// Runs that `genera eval` has measured
+    #[arg(required = true, value_name = "RUN")]
+    pub runs: Vec<PathBuf>,
+    /// Where to write the comparison [default: Markdown, or JSON with --json, on stdout]
+    #[arg(long, short, value_name = "FILE.html | .md | .json")]
+    pub out: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -94,6 +94,7 @@ failures!(
     genera::diffusion::DiffusionError,
     genera::flow::FlowError,
     genera::features::ClassifierError,
+    genera::features::DescribedError,
     genera::interop::InteropError,
     genera::latent::LatentError,
     genera::nn::unet::ConfigError,

@@ -6,6 +6,7 @@
 mod allocator;
 mod args;
 mod commands;
+mod compare;
 mod console;
 mod data;
 mod device;
@@ -14,6 +15,7 @@ mod failure;
 mod family;
 mod hash;
 mod measure;
+mod metrics;
 mod panics;
 mod pipeline;
 mod recipe;

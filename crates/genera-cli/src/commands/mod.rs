@@ -1,9 +1,11 @@
 //! One module a command.
 
+mod compare;
 mod completions;
 mod data;
 mod doctor;
 mod eval;
+mod metrics;
 mod recipes;
 mod report;
 mod sample;
@@ -44,6 +46,8 @@ pub fn run(cli: Cli) -> Outcome {
         Command::Train(args) => within_pool(cli.common, |context| train::run(context, args)),
         Command::Sample(args) => within_pool(cli.common, |context| sample::run(context, &args)),
         Command::Eval(args) => within_pool(cli.common, |context| eval::run(context, &args)),
+        Command::Metrics(args) => within_pool(cli.common, |context| metrics::run(context, &args)),
+        Command::Compare(args) => within_pool(cli.common, |context| compare::run(context, &args)),
         Command::Report(args) => within_pool(cli.common, |context| report::run(context, &args)),
         Command::Doctor => within_pool(cli.common, doctor::run),
     }

@@ -6,7 +6,8 @@ use genera::burn::tensor::Device;
 use genera::features::Classifier;
 use genera::traits::Features;
 use genera_data::View;
-use genera_metrics::{Points, classes, frechet};
+use genera_metrics::{Points, classes, frechet, kid, manifold, memorisation};
+use genera_rng::Rng;
 use serde_json::json;
 
 use super::{Plan, Subject, record};
@@ -21,6 +22,10 @@ use crate::run::{Baseline, RunDir, Score};
 const EMBEDDED: &str = "digits-classifier";
 /// Rows at a time.
 const CHUNK: usize = 500;
+/// Neighbours that size the balls of precision, recall and coverage; subsets of the kernel distance, and their rows.
+const NEIGHBOURS: usize = 3;
+const KID_SUBSETS: usize = 20;
+const KID_ROWS: usize = 1000;
 
 /// A classifier that measures.
 pub struct Judge {
@@ -35,7 +40,12 @@ pub fn name_for(subject: &Subject<'_>) -> Option<String> {
         Measure::Frechet(name)
         | Measure::FrechetRatio(name)
         | Measure::RarestClass(name)
-        | Measure::TopProbability(name) => Some(name.clone()),
+        | Measure::TopProbability(name)
+        | Measure::Kid(name)
+        | Measure::Precision(name)
+        | Measure::Recall(name)
+        | Measure::Coverage(name)
+        | Measure::Memorisation(name) => Some(name.clone()),
         _ => None,
     });
     named.or_else(|| (subject.recipe.data.name == "digits").then(|| EMBEDDED.to_owned()))
@@ -66,6 +76,16 @@ impl Judge {
         Ok(Self { name, classifier: genera::weights::apply(classifier, weights)?, device })
     }
 
+    /// What is printed beside its numbers.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// `[C, H, W]` of what it looks at.
+    pub fn shape(&self) -> [usize; 3] {
+        self.classifier.config().shape
+    }
+
     /// Every measure of `drawn`, beside what held-out or training data give.
     pub fn measure(&self, subject: &Subject<'_>, drawn: &Drawn) -> Outcome<Vec<Score>> {
         let data = subject.data;
@@ -91,9 +111,34 @@ impl Judge {
             baseline: baseline.map(|(of, value)| Baseline { of: of.to_owned(), value }),
             record: record(&details),
         };
-        let both = json!({ "n": drawn.n, "samples_and_held_out": distance, "train_and_held_out": between_real });
         let (of_train, of_held_out) = ("training data", "held-out data");
+        let both = json!({ "n": drawn.n, "samples_and_held_out": distance, "train_and_held_out": between_real });
+        let near = |x: &[f32], n: usize| manifold(&real, &points(x, n)?, NEIGHBOURS, &self.name).map_err(Failure::from);
+        let (balls, balls_of_train) = (near(&samples, drawn.n)?, near(&train, data.train().len())?);
+        let kernel = |x: &[f32], n: usize| {
+            let (x, rng) = (points(x, n)?, &mut Rng::new(0).fork("kid"));
+            let size = KID_ROWS.min(n).min(real.n());
+            Ok::<_, Failure>(kid(&real, &x, KID_SUBSETS, size, &self.name, rng)?)
+        };
+        let (kernel, kernel_of_train) = (kernel(&samples, drawn.n)?, kernel(&train, data.train().len())?);
+        let copies = memorisation(&points(&train, data.train().len())?, &real, &points(&samples, drawn.n)?)?;
+        let copied = json!({
+            "n": drawn.n, "z": copies.z, "copies": copies.copies, "quantiles": copies.quantiles, "features": self.name,
+        });
+        let ball = |measure: Measure, of: fn(&genera_metrics::Manifold) -> f64| {
+            score(measure, of(&balls), Some((of_train, of(&balls_of_train))), json!({ "n": drawn.n, "samples": balls }))
+        };
         Ok(vec![
+            ball(Measure::Precision(name()), |balls| balls.precision),
+            ball(Measure::Recall(name()), |balls| balls.recall),
+            ball(Measure::Coverage(name()), |balls| balls.coverage),
+            score(
+                Measure::Kid(name()),
+                kernel.mean,
+                Some((of_train, kernel_of_train.mean)),
+                json!({ "n": drawn.n, "samples_and_held_out": kernel }),
+            ),
+            score(Measure::Memorisation(name()), copies.closer, Some(("fresh data", 0.5)), copied),
             score(Measure::Frechet(name()), distance.value, Some((of_train, between_real.value)), both.clone()),
             score(Measure::FrechetRatio(name()), distance.value / between_real.value, None, both),
             score(
@@ -111,8 +156,8 @@ impl Judge {
         ])
     }
 
-    /// Features and class probabilities of rows, both row-major.
-    fn look(&self, rows: &[f32], features: usize) -> Outcome<(Vec<f32>, Vec<f32>)> {
+    /// Features and class probabilities of rows in [−1, 1], both row-major.
+    pub fn look(&self, rows: &[f32], features: usize) -> Outcome<(Vec<f32>, Vec<f32>)> {
         let (mut extracted, mut probabilities) = (Vec::new(), Vec::new());
         for chunk in rows.chunks(CHUNK * features) {
             let x = tensor(chunk.to_vec(), features, &self.device);

@@ -60,6 +60,16 @@ pub enum Measure {
     RarestClass(String),
     /// `top-probability@CLASSIFIER`: the mean probability of the class that the classifier names.
     TopProbability(String),
+    /// `kid@CLASSIFIER`: kernel distance between samples and held-out data on a classifier's features.
+    Kid(String),
+    /// `precision@CLASSIFIER`: the share of samples that lie where held-out data lie.
+    Precision(String),
+    /// `recall@CLASSIFIER`: the share of held-out data that lie where samples lie.
+    Recall(String),
+    /// `coverage@CLASSIFIER`: the share of held-out data with a sample in their neighbourhood.
+    Coverage(String),
+    /// `memorisation@CLASSIFIER`: the chance that a sample is nearer to the training data than a held-out row is.
+    Memorisation(String),
     /// `mmd@held-out`: squared maximum mean discrepancy between samples and held-out data.
     Mmd,
     /// `mmd-p@held-out`: the p-value of the permutation test that belongs to it.
@@ -91,11 +101,16 @@ const PLAIN: [(&str, Measure); 8] = [
 ];
 
 type OfClassifier = fn(String) -> Measure;
-const OF_CLASSIFIER: [(&str, OfClassifier); 4] = [
+const OF_CLASSIFIER: [(&str, OfClassifier); 9] = [
     ("frechet", Measure::Frechet),
     ("frechet-ratio", Measure::FrechetRatio),
     ("rarest-class", Measure::RarestClass),
     ("top-probability", Measure::TopProbability),
+    ("kid", Measure::Kid),
+    ("precision", Measure::Precision),
+    ("recall", Measure::Recall),
+    ("coverage", Measure::Coverage),
+    ("memorisation", Measure::Memorisation),
 ];
 
 impl fmt::Display for Measure {
@@ -105,6 +120,11 @@ impl fmt::Display for Measure {
             Self::FrechetRatio(classifier) => ("frechet-ratio", classifier),
             Self::RarestClass(classifier) => ("rarest-class", classifier),
             Self::TopProbability(classifier) => ("top-probability", classifier),
+            Self::Kid(classifier) => ("kid", classifier),
+            Self::Precision(classifier) => ("precision", classifier),
+            Self::Recall(classifier) => ("recall", classifier),
+            Self::Coverage(classifier) => ("coverage", classifier),
+            Self::Memorisation(classifier) => ("memorisation", classifier),
             plain => {
                 let name = PLAIN.iter().find(|(_, measure)| measure == plain).map_or("", |(name, _)| name);
                 return f.write_str(name);

@@ -13,16 +13,16 @@
 mod curve;
 mod histogram;
 pub mod meaning;
-mod number;
+pub mod number;
 mod page;
 mod picture;
 mod plane;
-mod plot;
+pub mod plot;
 mod results;
 #[cfg(test)]
 mod tests;
 
-pub use page::render;
+pub use page::{document, render};
 
 /// Everything that the page of one run shows.
 #[derive(Clone, Debug, Default)]

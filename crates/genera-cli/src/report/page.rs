@@ -12,6 +12,34 @@ const SCRIPT: &str = include_str!("hover.js");
 /// The whole page as one HTML document.
 pub fn render(report: &Report) -> String {
     let sections = sections(report);
+    let body = html! {
+        (header(report))
+        @if sections.len() > 1 {
+            nav aria-label="Sections" {
+                ul { @for section in &sections { li { a href={ "#" (section.id) } { (section.title) } } } }
+            }
+        }
+        main {
+            @for section in &sections {
+                section id=(section.id) aria-labelledby={ (section.id) "-title" } {
+                    h2 id={ (section.id) "-title" } { (section.title) }
+                    div.body { (section.body) }
+                }
+            }
+        }
+        footer {
+            p {
+                "Written by " (or(&report.facts.version, "genera"))
+                @if !report.facts.date.is_empty() { ", " (report.facts.date) }
+                ". This page is one file and loads nothing."
+            }
+        }
+    };
+    document(or(&report.title, &report.recipe), &body)
+}
+
+/// A page of this style as one HTML document.
+pub fn document(title: &str, body: &Markup) -> String {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -21,31 +49,11 @@ pub fn render(report: &Report) -> String {
                 meta http-equiv="Content-Security-Policy" content=(policy());
                 meta name="color-scheme" content="light dark";
                 meta name="generator" content="genera";
-                title { (or(&report.title, &report.recipe)) " – Genera" }
+                title { (title) " – Genera" }
                 style { (PreEscaped(STYLE)) }
             }
             body {
-                (header(report))
-                @if sections.len() > 1 {
-                    nav aria-label="Sections" {
-                        ul { @for section in &sections { li { a href={ "#" (section.id) } { (section.title) } } } }
-                    }
-                }
-                main {
-                    @for section in &sections {
-                        section id=(section.id) aria-labelledby={ (section.id) "-title" } {
-                            h2 id={ (section.id) "-title" } { (section.title) }
-                            div.body { (section.body) }
-                        }
-                    }
-                }
-                footer {
-                    p {
-                        "Written by " (or(&report.facts.version, "genera"))
-                        @if !report.facts.date.is_empty() { ", " (report.facts.date) }
-                        ". This page is one file and loads nothing."
-                    }
-                }
+                (body)
                 script { (PreEscaped(SCRIPT)) }
             }
         }

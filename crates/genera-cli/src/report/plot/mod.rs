@@ -33,8 +33,18 @@ impl Axes {
         (coordinate(self.x.at(x)), coordinate(1.0 - self.y.at(y)))
     }
 
+    /// Where a label of the point stands, as a style.
+    pub fn style(&self, x: f64, y: f64) -> String {
+        format!("{};{}", percent("left", self.x.at(x)), percent("top", 1.0 - self.y.at(y)))
+    }
+
     /// Draws `marks` between these axes. `description` is read to those who cannot see them.
     pub fn plot(&self, shape: Shape, x_label: &str, description: &str, marks: &Markup) -> Markup {
+        self.plot_with(shape, x_label, description, marks, &html! {})
+    }
+
+    /// The same with `labels` over the marks, each with a [`style`](Self::style) of its own.
+    pub fn plot_with(&self, shape: Shape, x_label: &str, description: &str, marks: &Markup, labels: &Markup) -> Markup {
         let (columns, rows) = (self.x.ticks(), self.y.ticks());
         let widest = rows.iter().map(|tick| tick.label.chars().count()).max().unwrap_or(0);
         let lines: String = columns
@@ -54,6 +64,7 @@ impl Axes {
                         path.grid d=(lines) {}
                         (marks)
                     }
+                    (labels)
                 }
                 div.columns aria-hidden="true" {
                     @for tick in &columns { span.last[tick.at > 0.95] style=(percent("left", tick.at)) { (tick.label) } }

@@ -1,0 +1,210 @@
+//! Runs side by side, whatever their family: the table behind `genera compare`.
+//!
+//! Numbers are put beside each other only where they compare: one table for each data set, one column for each measure
+//! with what it was measured on, and a likelihood never without its kind. The best of a column is marked only where
+//! all of it was measured in one way.
+
+mod markdown;
+mod page;
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde_json::Value;
+
+pub use markdown::markdown;
+pub use page::page;
+
+use crate::failure::{Failure, Outcome};
+use crate::report::number;
+use crate::run::{RunDir, Score};
+
+/// What is shown of each run, where it was measured, in this order: the measure up to its `@`, the words above its
+/// column, and which end of it is good.
+const COLUMNS: [(&str, &str, Good); 15] = [
+    ("nats", "likelihood, nats a row", Good::High),
+    ("bits-per-dimension", "bits a dimension", Good::Low),
+    ("kl", "divergence, nats", Good::Low),
+    ("frechet", "Fréchet distance", Good::Low),
+    ("frechet-ratio", "… over that of data", Good::Low),
+    ("kid", "kernel distance", Good::Low),
+    ("mmd", "mean discrepancy", Good::Low),
+    ("precision", "precision", Good::High),
+    ("recall", "recall", Good::High),
+    ("coverage", "coverage", Good::High),
+    ("rarest-class", "rarest class", Good::High),
+    ("top-probability", "surest class", Good::None),
+    ("memorisation", "nearer to training data", Good::None),
+    ("accuracy", "accuracy", Good::High),
+    ("samples-per-second", "samples a second", Good::High),
+];
+
+/// Which end of a measure is the good one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Good {
+    High,
+    Low,
+    /// Neither: there is a right value in between, or the measure means little alone.
+    None,
+}
+
+/// One run.
+#[derive(Clone, Debug, Serialize)]
+pub struct Line {
+    pub run: PathBuf,
+    pub recipe: String,
+    pub title: String,
+    pub family: String,
+    pub data: String,
+    pub seed: u64,
+    pub steps: u64,
+    pub parameters: Option<u64>,
+    /// Of training.
+    pub minutes: Option<f64>,
+    pub measures: Vec<Score>,
+}
+
+/// One number of a table.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Cell {
+    pub value: f64,
+    pub text: String,
+    /// What a likelihood is: exact, a bound, an estimate.
+    pub kind: Option<String>,
+    /// Whether it is the best of its column.
+    pub best: bool,
+}
+
+/// One measure.
+#[derive(Clone, Debug, Serialize)]
+pub struct Column {
+    pub measure: String,
+    pub title: String,
+    /// What it was measured with or on, if that is not held-out data.
+    pub on: Option<String>,
+    pub good: Good,
+    /// Likelihoods of different kinds stand in it: they are not ranked.
+    pub mixed: bool,
+    /// One a line.
+    pub cells: Vec<Option<Cell>>,
+}
+
+/// The runs on one data set.
+#[derive(Clone, Debug, Serialize)]
+pub struct Table {
+    pub data: String,
+    pub lines: Vec<Line>,
+    pub columns: Vec<Column>,
+}
+
+impl Line {
+    /// What the run at `path` says of itself.
+    pub fn of(path: &Path, complain: impl FnMut(String)) -> Outcome<Self> {
+        let run = RunDir::open(path)?;
+        let recipe = run.recipe();
+        let scores = run.scores()?.ok_or_else(|| {
+            let path = path.display();
+            Failure::new(format!("{path}: nothing was measured yet; do it with `genera eval {path}`"))
+        })?;
+        let family = serde_json::to_value(&recipe.model).ok();
+        let family = family.as_ref().and_then(|model| model.get("family")).and_then(Value::as_str);
+        let checkpoint = run.checkpoints().latest(complain)?;
+        let weights = checkpoint.iter().flat_map(|checkpoint| &checkpoint.groups).find(|(name, _)| name == "model");
+        Ok(Self {
+            run: path.to_owned(),
+            recipe: recipe.name.clone(),
+            title: recipe.title.clone(),
+            family: family.unwrap_or("?").to_owned(),
+            data: recipe.data.name.clone(),
+            seed: recipe.seed,
+            steps: scores.step,
+            parameters: weights.map(|(_, weights)| weights.values().map(|array| array.values.len() as u64).sum()),
+            minutes: run.log()?.last().map(|line| line.seconds / 60.0),
+            measures: scores.measures,
+        })
+    }
+
+    /// The name of the line: its recipe, with the seed where the recipe stands there more than once.
+    pub fn name(&self, among: &[Self]) -> String {
+        let same: Vec<&Self> = among.iter().filter(|other| other.recipe == self.recipe).collect();
+        if same.len() == 1 {
+            return self.recipe.clone();
+        }
+        if same.iter().filter(|other| other.seed == self.seed).count() == 1 {
+            return format!("{} (seed {})", self.recipe, self.seed);
+        }
+        format!("{} ({})", self.recipe, self.run.display())
+    }
+
+    fn score(&self, measure: &str) -> Option<&Score> {
+        self.measures.iter().find(|score| score.measure == measure)
+    }
+}
+
+/// One table for each data set, in the order in which they first occur.
+pub fn tables(lines: Vec<Line>) -> Vec<Table> {
+    let mut tables: Vec<(String, Vec<Line>)> = Vec::new();
+    for line in lines {
+        match tables.iter_mut().find(|(data, _)| *data == line.data) {
+            Some((_, lines)) => lines.push(line),
+            None => tables.push((line.data.clone(), vec![line])),
+        }
+    }
+    let table = |(data, lines): (String, Vec<Line>)| Table { data, columns: columns(&lines), lines };
+    tables.into_iter().map(table).collect()
+}
+
+fn columns(lines: &[Line]) -> Vec<Column> {
+    let mut columns = Vec::new();
+    for (kind, title, good) in COLUMNS {
+        // Of each extractor of features its own column: distances in different spaces do not compare.
+        let mut measures: Vec<&str> = Vec::new();
+        for score in lines.iter().flat_map(|line| &line.measures) {
+            let here = score.measure.split('@').next() == Some(kind);
+            if here && !measures.contains(&score.measure.as_str()) {
+                measures.push(&score.measure);
+            }
+        }
+        for measure in measures {
+            let on =
+                measure.split_once('@').map(|(_, on)| on.to_owned()).filter(|on| on != "held-out" && on != "fresh");
+            let mut cells: Vec<Option<Cell>> =
+                lines.iter().map(|line| line.score(measure).map(|score| cell(score, good))).collect();
+            let kinds: Vec<&Option<String>> = cells.iter().flatten().map(|cell| &cell.kind).collect();
+            let mixed = kinds.windows(2).any(|pair| pair[0] != pair[1]);
+            if !mixed && kinds.len() > 1 {
+                mark_best(&mut cells, good);
+            }
+            columns.push(Column { measure: measure.to_owned(), title: title.to_owned(), on, good, mixed, cells });
+        }
+    }
+    columns
+}
+
+fn cell(score: &Score, good: Good) -> Cell {
+    let error = score.record.get("standard_error").and_then(Value::as_f64);
+    // A likelihood has an end that is good; others have no kind.
+    let kind = score.record.get("protocol").and_then(|protocol| protocol.pointer("/kind/name")).and_then(Value::as_str);
+    let kind = kind.filter(|_| good != Good::None).map(|kind| kind.replace('_', " "));
+    Cell { value: score.value, text: number::measured(score.value, error), kind, best: false }
+}
+
+fn mark_best(cells: &mut [Option<Cell>], good: Good) {
+    let better = |a: f64, b: f64| match good {
+        Good::High => a > b,
+        Good::Low => a < b,
+        Good::None => false,
+    };
+    let values: Vec<f64> = cells.iter().flatten().map(|cell| cell.value).filter(|value| !value.is_nan()).collect();
+    let Some(best) = values.iter().copied().reduce(|best, value| if better(value, best) { value } else { best }) else {
+        return;
+    };
+    // Where all are equal none stands out.
+    if good != Good::None && values.iter().any(|value| *value != best) {
+        cells.iter_mut().flatten().for_each(|cell| cell.best = cell.value == best);
+    }
+}
+
+#[cfg(test)]
+mod tests;
