@@ -101,9 +101,13 @@ impl Causal for Naive {
 #[test]
 fn sampling_in_one_pass_draws_what_a_pass_for_each_element_draws() {
     let whole = discrete().into_iter().map(|(name, model, ..)| (name, model));
-    // Wider networks and larger pictures, so that all kernels are met.
-    let wide = NETS.iter().map(|(name, net)| {
-        (format!("wide {name}"), model(net, Conditional::Categorical { levels: 2 }, Alphabet::Levels(2), [1, 6, 7], 4))
+    // Wider networks and larger pictures of bits, of bytes and of codes, so that all kernels are met.
+    let alphabets = [Alphabet::Levels(2), Alphabet::Levels(256), Alphabet::Symbols(40)];
+    let wide = NETS.iter().flat_map(|(name, net)| {
+        alphabets.map(|alphabet| {
+            let conditional = Conditional::Categorical { levels: alphabet.size().unwrap() };
+            (format!("wide {name}, {alphabet:?}"), model(net, conditional, alphabet, [1, 5, 6], 4))
+        })
     });
     for (name, model) in whole.chain(real()).chain(wide) {
         let naive = model.config().init(Naive { net: model.net.clone() }).unwrap();
