@@ -139,7 +139,7 @@ fn logistic(learnt: &[f64], judged: &[f64], d: usize) -> Result<Vec<f64>, Metric
                 }
                 break;
             }
-            step = step * Scale(0.5);
+            step *= Scale(0.5);
         }
     }
     let scores = design(judged) * &w;

@@ -171,7 +171,9 @@ impl Family {
             Self::DiscreteVae(config) => vq::relaxed(config, recipe, data, &mut rng, device),
             Self::TwoStage(spec) => spec.trainee(recipe, data, &mut rng, device),
             Self::GaussianMixture(config) => expectation_maximisation::gaussian_mixture(config, data, &mut rng, device),
-            Self::BernoulliMixture(config) => expectation_maximisation::bernoulli_mixture(config, data, &mut rng, device),
+            Self::BernoulliMixture(config) => {
+                expectation_maximisation::bernoulli_mixture(config, data, &mut rng, device)
+            }
             Self::Factors(config) => expectation_maximisation::factors(config, data, &mut rng, device),
         }
     }

@@ -148,7 +148,7 @@ impl VaeSpec {
         }
     }
 
-    fn finish<E: Module + ModuleDisplay + Encode + 'static, P: Module + ModuleDisplay + Prior<E> + 'static>(
+    fn finish<E, P>(
         &self,
         encoder: E,
         prior: P,
@@ -158,8 +158,8 @@ impl VaeSpec {
         device: &Device,
     ) -> Outcome<Box<dyn Trainee>>
     where
-        E: Send,
-        P: Send,
+        E: Module + ModuleDisplay + Encode + Send + 'static,
+        P: Module + ModuleDisplay + Prior<E> + Send + 'static,
     {
         let parameters = self.likelihood.parameters();
         let net = self.net.decoder(self.latents, self.beside(data), &data.shape(), parameters, rng, device);

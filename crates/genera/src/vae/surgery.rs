@@ -121,7 +121,7 @@ mod tests {
         let surgery = Surgery::new(&q, log_prior, 20, &mut Rng::new(1));
         assert!(surgery.aggregate.abs() < 1e-5, "{surgery:?}");
         // One row, or rows that are all alike, say nothing of which row it was.
-        let alone = Surgery::new(&posteriors(1), |z| super::super::row_sum(z), 10, &mut Rng::new(1));
+        let alone = Surgery::new(&posteriors(1), super::super::row_sum, 10, &mut Rng::new(1));
         assert!(alone.information.abs() < 1e-12);
     }
 }

@@ -33,6 +33,7 @@ impl Conv {
 
 /// One step of a branch.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "there are a hundred of them")]
 enum Step {
     Conv(Conv),
     /// Convolutions of the same image, laid side by side.
