@@ -21,8 +21,8 @@ use crate::recipe::Recipe;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TwoStageSpec {
-    /// The steps of the first stage; the others are the prior's.
-    pub first: u64,
+    /// The part of all steps that the first stage takes; the others are the prior's.
+    pub first: f64,
     /// The code.
     pub code: CodeSpec,
     /// The network of the prior, which sees the grid of codes as an image of one channel.
@@ -55,27 +55,27 @@ impl TwoStageSpec {
     /// A fresh model for the recipe's images.
     pub fn trainee(&self, recipe: &Recipe, data: &Data, rng: &mut Rng, device: &Device) -> Outcome<Box<dyn Trainee>> {
         let (steps, shape) = (recipe.train.steps, vq::image(data)?);
-        if self.first == 0 || self.first >= steps {
-            let first = self.first;
-            return Err(Failure::new(format!("model.first is {first}; it must be between 1 and train.steps, {steps}")));
+        if !(self.first > 0.0 && self.first < 1.0) {
+            return Err(Failure::new(format!("model.first is {}; it must be between 0 and 1", self.first)));
         }
+        let first = ((self.first * steps as f64).round() as u64).clamp(1, steps.max(2) - 1);
         let descent = recipe.train.descent();
         match &self.code {
             CodeSpec::VqVae(config) => {
                 check_likelihood(&config.likelihood, data)?;
                 let model = config.init(shape, rng, device)?;
                 let prior = self.prior(model.grid(), config.quantiser.codes, rng, device)?;
-                let coding = VqTraining::new(Descent::new(model, descent, self.first)?);
-                let prior = Descent::new(prior, descent, steps - self.first)?;
-                Ok(Box::new(TwoStages::new(coding, prior, self.first)))
+                let coding = VqTraining::new(Descent::new(model, descent, first)?);
+                let prior = Descent::new(prior, descent, steps.saturating_sub(first))?;
+                Ok(Box::new(TwoStages::new(coding, prior, first)))
             }
             CodeSpec::DiscreteVae(config) => {
                 check_likelihood(&config.likelihood, data)?;
                 let model = config.init(shape, rng, device)?;
                 let prior = self.prior(config.net.size(shape)?, config.codes, rng, device)?;
-                let coding = Descent::new(model, descent, self.first)?;
-                let prior = Descent::new(prior, descent, steps - self.first)?;
-                Ok(Box::new(TwoStages::new(coding, prior, self.first)))
+                let coding = Descent::new(model, descent, first)?;
+                let prior = Descent::new(prior, descent, steps.saturating_sub(first))?;
+                Ok(Box::new(TwoStages::new(coding, prior, first)))
             }
         }
     }
