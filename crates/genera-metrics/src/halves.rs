@@ -77,6 +77,8 @@ mod tests {
     use super::*;
     use crate::{frechet, manifold};
 
+    type Distance = fn(&Points<'_>, &Points<'_>) -> Result<f64, MetricError>;
+
     fn normal(seed: u64, n: usize, d: usize) -> Vec<f32> {
         Rng::new(seed).normal(n, d)
     }
@@ -97,7 +99,7 @@ mod tests {
     #[test]
     fn intervals_of_measures_cover_their_spread() {
         // The measure over fresh pairs of sets varies as its halves say.
-        let measures: [fn(&Points<'_>, &Points<'_>) -> Result<f64, MetricError>; 2] =
+        let measures: [Distance; 2] =
             [|x, y| Ok(frechet(x, y, "raw")?.value), |x, y| Ok(manifold(x, y, 3, "raw")?.coverage)];
         for measure in measures {
             let (mut values, mut errors) = (Vec::new(), Vec::new());

@@ -262,8 +262,8 @@ fn factor_analysis_finds_the_noise_of_each_dimension() {
         (0..2).map(|q| w[2 * i + q] * w[2 * j + q]).sum::<f64>() + if i == j { em.model().noise()[i] } else { 0.0 }
     };
     let s = x.weighted_covariance(&x.mean(), std::iter::repeat_n(1.0, 6000));
-    for at in 0..25 {
-        assert!((c(at / 5, at % 5) - s[at]).abs() < 0.05, "{at}: {} {}", c(at / 5, at % 5), s[at]);
+    for (at, s) in s.iter().enumerate() {
+        assert!((c(at / 5, at % 5) - s).abs() < 0.05, "{at}: {} {s}", c(at / 5, at % 5));
     }
     let isotropic = FactorConfig::default().closed_form(&rows(&data, 5)).unwrap();
     assert!(mean(&em.model().log_likelihoods(&x)) > mean(&isotropic.log_likelihoods(&x)) + 0.1);
@@ -276,7 +276,7 @@ fn factor_analysis_finds_the_noise_of_each_dimension() {
 fn bits(n: usize) -> Vec<f64> {
     let flips = Rng::new(3).uniform(n, 6);
     let of = |at: usize| {
-        let pattern = if (at / 6).is_multiple_of(2) { at % 6 < 3 } else { at % 2 == 0 };
+        let pattern = if (at / 6).is_multiple_of(2) { at % 6 < 3 } else { at.is_multiple_of(2) };
         f64::from(u8::from(pattern != (flips[at] < 0.1)))
     };
     (0..6 * n).map(of).collect()
