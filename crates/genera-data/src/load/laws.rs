@@ -88,10 +88,10 @@ fn cut_files() {
     }
 }
 
-/// A megabyte of zeros packed a thousandfold is still bounded by what the header says.
+/// Sixteen megabytes of zeros, packed at least fiftyfold by any compressor, are still bounded by what the header says.
 #[test]
 fn a_bomb_does_not_go_off() {
     let bomb = gzip(&vec![0; 1 << 24]);
-    assert!(bomb.len() < 1 << 17);
+    assert!(bomb.len() < (1 << 24) / 50);
     feed(&bomb);
 }
