@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::em::taken;
 use super::matrix::tensor;
-use super::start::far_apart;
+use super::start::clusters;
 use super::{Em, LatentError, Maximised, Named, Points, choose, log_sum_exp};
 use crate::traits::{Density, Rows, Sample};
 
@@ -35,7 +35,7 @@ impl Default for BernoulliMixtureConfig {
 }
 
 impl BernoulliMixtureConfig {
-    /// Equal components halfway between rows that lie far apart and the mean of all.
+    /// Equal components halfway between the means of clusters and that of all rows.
     ///
     /// # Errors
     /// No rows, values that are no bits, fewer distinct rows than components, or a floor outside `(0, ½)`.
@@ -47,10 +47,10 @@ impl BernoulliMixtureConfig {
         if let Some(row) = points.rows().position(|row| row.iter().any(|v| *v != 0.0 && *v != 1.0)) {
             return Err(LatentError::NotBinary(row));
         }
-        let (centres, _) = far_apart(&points, self.components, rng)?;
+        let (centres, _) = clusters(&points, self.components, rng)?;
         let mean = points.mean();
-        let around = |i: &usize| points.row(*i).iter().zip(&mean).map(|(x, m)| 0.5 * (x + m)).collect::<Vec<f64>>();
-        let means = self.held(centres.iter().flat_map(around).collect());
+        let halfway = centres.chunks_exact(points.width).flat_map(|c| c.iter().zip(&mean).map(|(x, m)| 0.5 * (x + m)));
+        let means = self.held(halfway.collect());
         let weights = vec![1.0 / self.components as f64; self.components];
         Ok(BernoulliMixture { config: *self, weights, means, device: x.device().inner() })
     }

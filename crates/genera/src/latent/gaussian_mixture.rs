@@ -14,7 +14,7 @@ use genera_rng::Rng;
 use serde::{Deserialize, Serialize};
 
 use super::matrix::{Cholesky, tensor};
-use super::start::far_apart;
+use super::start::clusters;
 use super::{Em, LOG_TAU, LatentError, Maximised, Named, Points, choose, log_sum_exp};
 use crate::traits::{Density, Rows, Sample};
 
@@ -52,7 +52,7 @@ impl Default for GaussianMixtureConfig {
 }
 
 impl GaussianMixtureConfig {
-    /// Equal components around rows that lie far apart, whose covariances are spherical.
+    /// Equal components around the means of clusters, whose covariances are spherical.
     ///
     /// # Errors
     /// No rows, values that are not finite, fewer distinct rows than components, or a floor that is not positive.
@@ -61,9 +61,8 @@ impl GaussianMixtureConfig {
             return Err(LatentError::Range { name: "floor", value: self.floor, needed: "positive" });
         }
         let points = Points::gather(std::iter::once(x))?;
-        let (centres, spread) = far_apart(&points, self.components, rng)?;
-        // Rows lie nearer to their own centre once it has moved: half of what they are away from the start.
-        let variance = (0.5 * spread / points.width as f64).max(self.floor);
+        let (means, spread) = clusters(&points, self.components, rng)?;
+        let variance = (spread / points.width as f64).max(self.floor);
         let d = points.width;
         let identity = |_| (0..d * d).map(move |at| if at / d == at % d { variance } else { 0.0 });
         let count = self.components;
@@ -73,7 +72,6 @@ impl GaussianMixtureConfig {
             Covariance::Full => (0..count).flat_map(identity).collect(),
             Covariance::Tied => identity(0).collect(),
         };
-        let means = centres.iter().flat_map(|i| points.row(*i).to_vec()).collect();
         Ok(GaussianMixture::new(*self, vec![1.0 / count as f64; count], means, covariances, &x.device().inner()))
     }
 }
