@@ -1,17 +1,35 @@
-//! Models that expectation maximisation fits: no gradient, every step over the rows of its batch.
+//! Models that expectation maximisation fits, exactly (no gradient, every step over the rows of its batch) or with a
+//! network for the posterior.
 
 use genera::burn::tensor::Device;
-use genera::latent::{BernoulliMixtureConfig, Em, ExpectationMaximisation, FactorConfig, GaussianMixtureConfig};
+use genera::latent::{
+    AmortisedMixture, AmortisedMixtureConfig, BernoulliMixtureConfig, Em, ExpectationMaximisation, FactorConfig,
+    GaussianMixtureConfig,
+};
 use genera_rng::Rng;
 
-use super::Trainee;
+use super::{Offers, Trainee, descent};
 use crate::data::{Data, tensor};
 use crate::failure::Outcome;
+use crate::recipe::Recipe;
 
 impl<M: Em + Send> Trainee for ExpectationMaximisation<M> {
     fn parameters(&self) -> usize {
         self.model().parameters().iter().map(|(.., values)| values.len()).sum()
     }
+}
+
+impl Offers for AmortisedMixture {}
+
+/// A mixture of Gaussians with a network for its posterior, which starts from all training rows.
+pub fn amortised_mixture(
+    config: &AmortisedMixtureConfig,
+    recipe: &Recipe,
+    data: &Data,
+    rng: &mut Rng,
+    device: &Device,
+) -> Outcome<Box<dyn Trainee>> {
+    descent(config.init(&all(data, device)?, rng)?, recipe)
 }
 
 /// A mixture of Gaussians that starts from all training rows.

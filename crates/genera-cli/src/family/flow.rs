@@ -3,8 +3,13 @@
 use std::sync::Arc;
 
 use genera::burn::tensor::Device;
-use genera::flow::{BaseKind, EnergyFlow, Flow, FlowConfig, Interval, Layer, Noise, PlaneEnergy};
+use genera::flow::{
+    BaseKind, DequantiserConfig, EnergyFlow, Flow, FlowConfig, Interval, Layer, Noise, PlaneEnergy,
+    VariationalDequantisation,
+};
 use genera::traits::{Density, Sample};
+use genera_data::View;
+use genera_metrics::LikelihoodKind;
 use genera_rng::Rng;
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +37,50 @@ pub struct EnergySpec {
     pub flow: FlowConfig,
 }
 
+/// A flow of whole numbers, with noise between them that is learnt too.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DequantisedSpec {
+    /// The flow. Without an interval it gets the unit one, with RealNVP's `α = 0.05`.
+    pub flow: FlowConfig,
+    /// The noise.
+    pub noise: DequantiserConfig,
+}
+
+impl DequantisedSpec {
+    /// A fresh model for the recipe's data, started from some of them.
+    pub fn init(
+        &self,
+        recipe: &Recipe,
+        data: &Data,
+        rng: &mut Rng,
+        device: &Device,
+    ) -> Outcome<VariationalDequantisation> {
+        let Some(levels) = data.levels().filter(|_| data.view() == View::Tokens) else {
+            return Err(Failure::new("data.view: learnt noise fills the gaps between levels; set it to `tokens`"));
+        };
+        if is_conditional(&self.flow) {
+            return Err(Failure::new(
+                "model.flow: with learnt noise a flow is told no classes; leave context and base",
+            ));
+        }
+        let interval = self.flow.interval.or(Some(Interval { low: 0.0, high: 1.0, alpha: 0.05 }));
+        let flow = FlowConfig { interval, ..self.flow.clone() }.init(&data.shape(), None, rng, device)?;
+        let model = self.noise.init(flow, data.train().features(), levels.into(), rng, device)?;
+        let first = Rng::new(recipe.seed).fork("first");
+        let indices: Vec<usize> = (0..FIRST_BATCH.min(data.train().len())).collect();
+        Ok(model.started(&data.batch(data.train(), &indices, &mut first.clone(), device)?, &mut first.fork("noise")))
+    }
+
+    /// What its likelihoods are.
+    pub fn kind(&self) -> LikelihoodKind {
+        match self.noise.bound_samples {
+            1 => LikelihoodKind::LowerBound,
+            k => LikelihoodKind::KSampleBound { k },
+        }
+    }
+}
+
 fn reverse() -> f64 {
     -1.0
 }
@@ -47,6 +96,8 @@ impl Offers for AnyFlow {
 }
 
 impl Offers for EnergyFlow<Vec<Layer>, Noise> {}
+
+impl Offers for VariationalDequantisation {}
 
 /// Whether the flow is told the class of what it draws.
 pub fn is_conditional(config: &FlowConfig) -> bool {

@@ -17,7 +17,7 @@ use genera::classical::Estimator;
 use genera::diffusion::Levels;
 use genera::features::{Classifier, ClassifierConfig};
 use genera::flow::FlowConfig;
-use genera::latent::{BernoulliMixtureConfig, FactorConfig, GaussianMixtureConfig};
+use genera::latent::{AmortisedMixtureConfig, BernoulliMixtureConfig, FactorConfig, GaussianMixtureConfig};
 use genera::train::Descent;
 use genera::traits::{Denoise, Density, Learner, LowerBound, Model, Sample};
 use genera::vae::vq::{DiscreteVaeConfig, VqVaeConfig};
@@ -31,7 +31,7 @@ use crate::recipe::Recipe;
 use autoregressive::AutoregressiveSpec;
 use continuous::ContinuousSpec;
 use diffusion::DiffusionSpec;
-use flow::EnergySpec;
+use flow::{DequantisedSpec, EnergySpec};
 use two_stage::TwoStageSpec;
 use vae::VaeSpec;
 
@@ -48,6 +48,8 @@ pub enum Family {
     Flow(FlowConfig),
     /// A normalizing flow that learns from an energy.
     EnergyFlow(EnergySpec),
+    /// A normalizing flow of whole numbers, with learnt noise between them.
+    DequantisedFlow(DequantisedSpec),
     /// Something that names classes, and whose last hidden layer measures distances between images.
     Classifier(ClassifierConfig),
     /// A normal distribution carried along a vector field.
@@ -64,6 +66,8 @@ pub enum Family {
     TwoStage(TwoStageSpec),
     /// A mixture of Gaussians, by expectation maximisation.
     GaussianMixture(GaussianMixtureConfig),
+    /// A mixture of Gaussians, by gradient, with or without a network for its posterior.
+    AmortisedMixture(AmortisedMixtureConfig),
     /// A mixture of Bernoulli vectors, by expectation maximisation.
     BernoulliMixture(BernoulliMixtureConfig),
     /// Probabilistic principal components or factor analysis, by expectation maximisation.
@@ -163,6 +167,7 @@ impl Family {
             Self::Diffusion(spec) => descent(spec.init(recipe, data, &mut rng, device)?, recipe),
             Self::Flow(config) => descent(flow::init(config, recipe, data, &mut rng, device)?, recipe),
             Self::EnergyFlow(spec) => descent(flow::init_energy(spec, data, &mut rng, device)?, recipe),
+            Self::DequantisedFlow(spec) => descent(spec.init(recipe, data, &mut rng, device)?, recipe),
             Self::Classifier(config) => descent(classifier::init(config, data, &mut rng, device)?, recipe),
             Self::ContinuousFlow(spec) => descent(spec.init(data, &mut rng, device)?, recipe),
             Self::Classical(spec) => classical::init(spec.estimator, recipe, data, device),
@@ -171,6 +176,9 @@ impl Family {
             Self::DiscreteVae(config) => vq::relaxed(config, recipe, data, &mut rng, device),
             Self::TwoStage(spec) => spec.trainee(recipe, data, &mut rng, device),
             Self::GaussianMixture(config) => expectation_maximisation::gaussian_mixture(config, data, &mut rng, device),
+            Self::AmortisedMixture(config) => {
+                expectation_maximisation::amortised_mixture(config, recipe, data, &mut rng, device)
+            }
             Self::BernoulliMixture(config) => {
                 expectation_maximisation::bernoulli_mixture(config, data, &mut rng, device)
             }
@@ -200,6 +208,7 @@ impl Family {
     pub fn likelihood(&self) -> Option<LikelihoodKind> {
         match self {
             Self::Vae(spec) => Some(spec.kind()),
+            Self::DequantisedFlow(spec) => Some(spec.kind()),
             Self::Diffusion(_) | Self::VqVae(_) | Self::DiscreteVae(_) | Self::TwoStage(_) => {
                 Some(LikelihoodKind::LowerBound)
             }
@@ -207,6 +216,7 @@ impl Family {
             | Self::Flow(_)
             | Self::EnergyFlow(_)
             | Self::GaussianMixture(_)
+            | Self::AmortisedMixture(_)
             | Self::BernoulliMixture(_)
             | Self::Factors(_) => Some(LikelihoodKind::Exact),
             Self::Classifier(_) => None,

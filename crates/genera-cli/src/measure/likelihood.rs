@@ -161,6 +161,9 @@ fn reverse_divergence(subject: &Subject<'_>, plan: &Plan<'_>) -> Outcome<Option<
 fn dequantisation(subject: &Subject<'_>) -> Dequantisation {
     let view = subject.recipe.data.view;
     let Some(levels) = subject.data.levels() else { return Dequantisation::Continuous };
+    if matches!(subject.recipe.model, Family::DequantisedFlow(_)) {
+        return Dequantisation::Variational { levels: levels.into() };
+    }
     let k = subject.recipe.measure.dequantisation_draws;
     let of_levels = subject.trainee.view().density.is_none();
     match (view.values(levels), noisy(subject)) {

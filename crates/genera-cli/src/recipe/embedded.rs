@@ -43,11 +43,13 @@ recipes!(
     "cnf-checkerboard",
     // Lecture 4: latent variables.
     "gmm-flower",
+    "gmm-flower-variational",
     "ppca-digits",
     // Lecture 5: variational autoencoders.
     "vae-gaussian2d",
     "vae-gaussian2d-aligned",
     "vae-digits",
+    "variational-dequantisation-digits",
     "vae-mnist2",
     "vae-mnist",
     "iwae-mnist",

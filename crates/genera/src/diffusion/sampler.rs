@@ -32,6 +32,7 @@ use crate::traits::{Denoise, Rows};
 pub enum Solver {
     /// The reverse chain itself.
     #[default]
+    #[serde(alias = "ddpm")]
     Ancestral,
     /// Non-Markov chains with the same marginals.
     Ddim,

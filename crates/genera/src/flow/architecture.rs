@@ -191,11 +191,12 @@ impl FlowConfig {
 }
 
 /// What every layer is made for.
-struct Parts<'a> {
-    shape: &'a [usize],
-    features: usize,
-    context: usize,
-    device: &'a Device,
+pub(super) struct Parts<'a> {
+    pub shape: &'a [usize],
+    pub features: usize,
+    /// The width of what the networks are told of each row.
+    pub context: usize,
+    pub device: &'a Device,
 }
 
 impl Parts<'_> {
@@ -247,7 +248,7 @@ impl Parts<'_> {
     }
 
     /// Couplings of alternating halves; with more than two columns these are mixed between layers.
-    fn couplings(
+    pub fn couplings(
         &self,
         layers: usize,
         hidden: &[usize],

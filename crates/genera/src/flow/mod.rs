@@ -21,7 +21,8 @@
 //!
 //! A [`Layer`] is any of them, an [`Architecture`] a list of them under the name of its paper. Flows learn from data
 //! ([`Flow`] is a [`Model`](crate::traits::Model): forward KL) or from an energy ([`EnergyFlow`]: reverse KL and the
-//! alpha-divergences).
+//! alpha-divergences). Numbers with levels are made continuous by [`Dequantised`] (uniform noise) or
+//! [`VariationalDequantisation`] (noise that a flow has learnt).
 
 mod actnorm;
 mod architecture;
@@ -49,6 +50,7 @@ mod spline;
 mod split;
 mod sylvester;
 mod univariate;
+mod variational;
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -76,6 +78,7 @@ pub use radial::Radial;
 pub use split::Split;
 pub use sylvester::Sylvester;
 pub use univariate::{Scale, Univariate};
+pub use variational::{DequantiserConfig, VariationalDequantisation};
 
 use crate::traits::{Bijection, Rows};
 

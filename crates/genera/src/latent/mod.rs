@@ -1,4 +1,5 @@
-//! Classical latent-variable models, fitted by expectation maximisation on the host in double precision.
+//! Classical latent-variable models, fitted by expectation maximisation on the host in double precision, or, where a
+//! network stands for the posterior, by gradient ([`AmortisedMixture`]).
 //!
 //! ```text
 //! log p(X|θ) = L(q, θ) + KL(q ‖ p(Z|X, θ))
@@ -10,6 +11,7 @@
 //! [`Sample`](crate::traits::Sample); [`ExpectationMaximisation`] is the [`Learner`](crate::traits::Learner) that takes the
 //! steps and refuses one that lowers the likelihood.
 
+mod amortised;
 mod bernoulli_mixture;
 mod em;
 mod factor;
@@ -18,6 +20,7 @@ mod matrix;
 mod start;
 mod two_stage;
 
+pub use amortised::{AmortisedMixture, AmortisedMixtureConfig, MixtureObjective};
 pub use bernoulli_mixture::{BernoulliMixture, BernoulliMixtureConfig};
 pub use em::{Em, ExpectationMaximisation, Maximised, Named};
 pub use factor::{FactorConfig, FactorModel, Noise};

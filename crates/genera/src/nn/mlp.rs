@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::activation::ActivationName;
 use super::embed::{Condition, Halves, add_labels, sinusoids};
+use super::init::constant;
 use super::{Conditioned, Embedding, LayerNorm, Linear};
 use crate::traits::{Net, Rows};
 
@@ -42,6 +43,18 @@ pub struct Mlp {
     pub(super) layers: Vec<Linear>,
     #[module(skip)]
     pub(super) activation: Activation,
+}
+
+impl Mlp {
+    /// The network with its last layer at zero: at first it gives zero, whatever it sees.
+    pub fn silenced(mut self, device: &Device) -> Self {
+        if let Some(Linear { weight, bias }) = self.layers.last_mut() {
+            let [outputs, inputs] = weight.lazy_shape().dims();
+            *weight = constant([outputs, inputs], 0.0, device);
+            *bias = Some(constant([outputs], 0.0, device));
+        }
+        self
+    }
 }
 
 impl Net for Mlp {

@@ -1,0 +1,159 @@
+//! Densities of numbers with levels: variational and importance-weighted dequantisation.
+//!
+//! ```text
+//! log P(l) ≥ E log (1/S) Σ_s p((l + u_s) / K) / (K^F q(u_s | l)),   u_s ~ q(u | l) on (0, 1)^F
+//! ```
+//!
+//! With `S = 1` the variational bound of Ho et al., "Flow++" (arXiv:1902.00275), with more draws the importance-weighted
+//! one of Hoogeboom, Cohen and Tomczak (arXiv:2001.11235), which grows with `S`. A uniform `q` gives uniform
+//! dequantisation ([`Dequantised`](super::Dequantised)). Here `q` is a flow of couplings that see the levels:
+//!
+//! ```text
+//! v ~ U(0, 1)^F    u = σ(g(logit v; l))
+//! ```
+//!
+//! and `g` starts as the identity, so that training starts at the uniform bound.
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor, TensorData};
+use genera_rng::Rng;
+use serde::{Deserialize, Serialize};
+
+use super::architecture::Parts;
+use super::base::log_sum_exp;
+use super::{Flow, FlowError, Inverse, Layer, Logit, Noise, Transform, Univariate};
+use crate::traits::{Batch, Density, Loss, LowerBound, Model, Rows, Sample, View};
+
+/// The flow of the noise, apart from what its data say.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DequantiserConfig {
+    /// Couplings.
+    pub layers: usize,
+    /// Hidden layers of each of their networks.
+    pub hidden: Vec<usize>,
+    /// What moves a number.
+    #[serde(default = "affine")]
+    pub univariate: Univariate,
+    /// `S` while training.
+    #[serde(default = "one")]
+    pub draws: usize,
+    /// `S` of the bound on held-out rows.
+    #[serde(default = "one")]
+    pub bound_samples: usize,
+}
+
+fn affine() -> Univariate {
+    Univariate::Affine(super::Scale::Soft)
+}
+
+fn one() -> usize {
+    1
+}
+
+impl DequantiserConfig {
+    /// `flow`, a density of `(0, 1)^F`, as a model of rows of whole numbers `0 .. levels − 1`.
+    ///
+    /// # Errors
+    /// The first setting that has no meaning, by itself or with these data.
+    pub fn init(
+        &self,
+        flow: Flow<Vec<Layer>, Noise>,
+        features: usize,
+        levels: usize,
+        rng: &mut Rng,
+        device: &Device,
+    ) -> Result<VariationalDequantisation, FlowError> {
+        FlowError::unless(levels > 1, "the number of levels", levels, "at least 2")?;
+        FlowError::unless(self.draws > 0, "draws", self.draws, "at least 1")?;
+        FlowError::unless(self.bound_samples > 0, "bound_samples", self.bound_samples, "at least 1")?;
+        FlowError::unless((1..=1024).contains(&self.layers), "layers", self.layers, "1 to 1024")?;
+        let parts = Parts { shape: &[features], features, context: features, device };
+        let couplings = parts.couplings(self.layers, &self.hidden, self.univariate, rng)?;
+        let logit = || Logit::new(0.0, 1.0, 0.0).map(Layer::Logit);
+        let mut noise = vec![logit()?];
+        // With silent networks, additive and affine couplings are the identity.
+        noise.extend(couplings.into_iter().map(|layer| match layer {
+            Layer::Coupling(mut coupling) => {
+                coupling.net = coupling.net.silenced(device);
+                Layer::Coupling(coupling)
+            }
+            other => other,
+        }));
+        noise.push(Layer::Inverse(Inverse { of: vec![logit()?] }));
+        Ok(VariationalDequantisation { flow, noise, levels, draws: self.draws, bound_samples: self.bound_samples })
+    }
+}
+
+/// A flow as a model of whole numbers, with a flow that fills the gaps between them.
+#[derive(Module, Debug)]
+pub struct VariationalDequantisation {
+    /// `p`, a density of `(0, 1)^F`.
+    pub flow: Flow<Vec<Layer>, Noise>,
+    /// `q`: from `u` to the uniform `v`, given the levels.
+    noise: Vec<Layer>,
+    #[module(skip)]
+    levels: usize,
+    #[module(skip)]
+    draws: usize,
+    #[module(skip)]
+    bound_samples: usize,
+}
+
+impl VariationalDequantisation {
+    /// The model with the data-dependent layers of its flow started from a batch of whole numbers.
+    pub fn started(self, batch: &Batch, rng: &mut Rng) -> Self {
+        let (u, _) = self.fill(&batch.x, rng);
+        let x = (batch.x.clone() + u) * (1.0 / self.levels as f64);
+        Self { flow: self.flow.started(&Batch { x, labels: batch.labels.clone() }), ..self }
+    }
+
+    /// `u ~ q(u | l)` and `log q(u | l)`: `[B, F] -> ([B, F], [B])`.
+    fn fill(&self, levels: &Rows, rng: &mut Rng) -> (Rows, Tensor<1>) {
+        let [rows, features] = levels.dims();
+        let v = TensorData::new(rng.uniform(rows, features), [rows, features]);
+        // Multiples of 2⁻²⁴ from zero on: both ends of the interval are kept free.
+        let v = Tensor::from_data(v, &levels.device()) * (1.0 - 2.0_f64.powi(-22)) + 2.0_f64.powi(-23);
+        let context = levels.clone() * (2.0 / (self.levels as f64 - 1.0)) - 1.0;
+        let (u, log_det) = self.noise.inverse_given(v, Some(&context));
+        (u, log_det.neg())
+    }
+
+    /// `log p((l + u) / K) − F log K − log q(u | l)` for one draw of `u`: `[B, F] -> [B]`.
+    fn log_weight(&self, levels: &Rows, rng: &mut Rng) -> Tensor<1> {
+        let (u, log_q) = self.fill(levels, rng);
+        let y = (levels.clone() + u) * (1.0 / self.levels as f64);
+        let features = levels.dims()[1] as f64;
+        self.flow.log_prob(y) - log_q - features * (self.levels as f64).ln()
+    }
+
+    /// The bound of `draws` draws: `[B, F] -> [B]`.
+    fn bound(&self, levels: &Rows, draws: usize, rng: &mut Rng) -> Tensor<1> {
+        let weights = (0..draws).map(|_| self.log_weight(levels, rng).unsqueeze_dim::<2>(1)).collect();
+        log_sum_exp(Tensor::cat(weights, 1)) - (draws as f64).ln()
+    }
+}
+
+impl LowerBound for VariationalDequantisation {
+    fn lower_bound(&self, x: Rows, rng: &mut Rng) -> Vec<f64> {
+        self.bound(&x, self.bound_samples, rng).to_data().iter::<f32>().map(f64::from).collect()
+    }
+}
+
+impl Sample for VariationalDequantisation {
+    /// Whole numbers as rows.
+    fn sample(&self, n: usize, rng: &mut Rng) -> Rows {
+        let top = self.levels as f64 - 1.0;
+        (self.flow.sample(n, rng) * self.levels as f64).floor().clamp(0.0, top)
+    }
+}
+
+impl Model for VariationalDequantisation {
+    fn loss(&self, batch: Batch, rng: &mut Rng) -> Loss {
+        Loss { value: self.bound(&batch.x, self.draws, rng).mean().neg(), parts: Vec::new() }
+    }
+
+    fn view(&self) -> View<'_> {
+        View { sample: Some(self), lower_bound: Some(self), ..View::default() }
+    }
+}
