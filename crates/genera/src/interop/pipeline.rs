@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use burn::module::Module;
 use burn::tensor::Device;
 use genera_rng::Rng;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use super::scheduler::SchedulerConfig;
 use super::{InteropError, config};
-use crate::nn::unet::{TimeEmbeddingType, UNet, UNetConfig};
+use crate::nn::unet::{ConfigError, TimeEmbeddingType, UNet, UNetConfig};
 use crate::weights::{self, Weights};
 
 const INDEX: &str = "model_index.json";
@@ -61,23 +63,9 @@ pub fn read_pipeline(folder: &Path, device: &Device) -> Result<Pipeline, Interop
 /// # Errors
 /// As [`read_pipeline`].
 pub fn read_unet(folder: &Path, device: &Device) -> Result<UNet, InteropError> {
-    let path = folder.join(CONFIG);
-    let object = config::read_object(&path)?;
-    if let Some(class) = config::class_name(&path, &object)?.filter(|class| *class != UNET_CLASS) {
-        let problem = format!("only {UNET_CLASS} is supported");
-        return Err(InteropError::value(&path, "_class_name", class, problem));
-    }
-    let unet_config: UNetConfig = config::parse(&path, object)?;
-    let (weights, weights_path) = read_weights(folder)?;
-    // Layers are made one by one before their shapes are compared: no more of them than there are weights.
-    let layers = unet_config.layers_per_block;
-    if layers.saturating_mul(unet_config.block_out_channels.len()) > weights.len() {
-        let problem = format!("needs more than the {} arrays that the weights hold", weights.len());
-        return Err(InteropError::value(&path, "layers_per_block", layers, problem));
-    }
+    let blocks = |config: &UNetConfig| config.layers_per_block.saturating_mul(config.block_out_channels.len());
     // Fresh weights are never drawn: all of them are replaced before they are read.
-    let unet = unet_config.init(&mut Rng::new(0), device).map_err(InteropError::config(&path))?;
-    weights::apply(unet, &weights).map_err(InteropError::weights(&weights_path))
+    read_network(folder, UNET_CLASS, blocks, |config| config.init(&mut Rng::new(0), device))
 }
 
 /// Writes a folder that diffusers loads as a `DDPMPipeline` or `DDIMPipeline`; it is made if it does not exist.
@@ -104,6 +92,30 @@ pub fn write_unet(folder: &Path, unet: &UNet) -> Result<(), InteropError> {
     let path = folder.join(WEIGHTS);
     let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
     weights::write(&path, &weights::collect(unet), &metadata).map_err(InteropError::weights(&path))
+}
+
+/// Reads the folder of a network of `class`, which `init` makes of its configuration. `blocks` says how many blocks are
+/// made one by one before their shapes are compared: no more of them than there are weights.
+pub(super) fn read_network<C: DeserializeOwned, M: Module>(
+    folder: &Path,
+    class: &str,
+    blocks: impl FnOnce(&C) -> usize,
+    init: impl FnOnce(&C) -> Result<M, ConfigError>,
+) -> Result<M, InteropError> {
+    let path = folder.join(CONFIG);
+    let object = config::read_object(&path)?;
+    if let Some(other) = config::class_name(&path, &object)?.filter(|found| *found != class) {
+        return Err(InteropError::value(&path, "_class_name", other, format!("only {class} is supported")));
+    }
+    let config: C = config::parse(&path, object)?;
+    let (weights, weights_path) = read_weights(folder)?;
+    let blocks = blocks(&config);
+    if blocks > weights.len() {
+        let problem = format!("needs more than the {} arrays that the weights hold", weights.len());
+        return Err(InteropError::value(&path, "layers_per_block", blocks, problem));
+    }
+    let network = init(&config).map_err(InteropError::config(&path))?;
+    weights::apply(network, &weights).map_err(InteropError::weights(&weights_path))
 }
 
 fn create(folder: &Path) -> Result<(), InteropError> {

@@ -6,6 +6,7 @@
 //! [`valid`](burn::module::Module::valid) switches them off.
 
 mod activation;
+pub mod autoencoder;
 mod causal;
 mod conv;
 mod critic;

@@ -5,14 +5,21 @@ use burn::tensor::{Device, Tensor};
 use genera_kernels::{AttentionMask, attention};
 use genera_rng::Rng;
 
-use super::config::UNetConfig;
 use super::resnet::divide;
 use crate::nn::{GroupNorm, Linear};
+
+/// How attention is divided, and what its normalisation adds to variances.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::nn) struct Heads {
+    pub count: usize,
+    pub width: usize,
+    pub eps: f32,
+}
 
 /// `(x + W_o softmax(q kᵀ / √d) v) / divisor` with `q, k, v` linear in the normalised pixels: Vaswani et al.
 /// (arXiv:1706.03762) as in Ho et al. (arXiv:2006.11239), appendix B.
 #[derive(Module, Debug)]
-pub(super) struct Attention {
+pub(in crate::nn) struct Attention {
     group_norm: Option<GroupNorm>,
     to_q: Linear,
     to_k: Linear,
@@ -25,30 +32,30 @@ pub(super) struct Attention {
 }
 
 impl Attention {
-    pub(super) fn new(
+    /// With a normalisation of so many `groups` first, if there is one.
+    pub(in crate::nn) fn new(
         channels: usize,
         groups: Option<usize>,
+        Heads { count, width, eps }: Heads,
         divisor: f64,
-        config: &UNetConfig,
         rng: &mut Rng,
         device: &Device,
     ) -> Self {
-        let (heads, width) = config.heads(channels);
-        let mut inner = || Linear::new(channels, heads * width, rng, device);
+        let mut inner = || Linear::new(channels, count * width, rng, device);
         let [to_q, to_k, to_v] = [inner(), inner(), inner()];
         Self {
-            group_norm: groups.map(|groups| GroupNorm::new(groups, channels, config.norm_eps as f32, device)),
+            group_norm: groups.map(|groups| GroupNorm::new(groups, channels, eps, device)),
             to_q,
             to_k,
             to_v,
-            to_out: vec![Linear::new(heads * width, channels, rng, device)],
-            heads,
+            to_out: vec![Linear::new(count * width, channels, rng, device)],
+            heads: count,
             divisor,
         }
     }
 
     /// `[B, H, W, C] -> [B, H, W, C]`.
-    pub(super) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+    pub(in crate::nn) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let [batch, height, width, channels] = x.dims();
         let pixels = x.clone().reshape([batch, height * width, channels]);
         let pixels = match &self.group_norm {

@@ -122,7 +122,8 @@ impl UNetConfig {
     }
 }
 
-fn require(
+/// Nothing if `condition` holds; otherwise the error that names the key.
+pub(in crate::nn) fn require(
     condition: bool,
     key: &'static str,
     value: impl ToString,

@@ -4,6 +4,8 @@ use genera_kernels::Activation;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::super::activation::ActivationName;
+use super::attention::Heads;
+use super::resnet::Style;
 
 /// A configuration that no network can be made from.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -204,14 +206,25 @@ impl UNetConfig {
         self.time_embedding_dim.unwrap_or(4 * self.block_out_channels[0])
     }
 
-    /// Number and width of the attention heads on `channels` channels.
-    pub(super) fn heads(&self, channels: usize) -> (usize, usize) {
+    /// The attention heads on `channels` channels.
+    pub(super) fn heads(&self, channels: usize) -> Heads {
         let width = self.attention_head_dim.unwrap_or(channels);
-        (channels / width, width)
+        Heads { count: channels / width, width, eps: self.norm_eps as f32 }
+    }
+
+    /// What its residual blocks have in common.
+    pub(super) fn style(&self) -> Style {
+        Style {
+            groups: self.norm_num_groups,
+            eps: self.norm_eps as f32,
+            activation: self.act_fn,
+            time: Some((self.time_width(), self.resnet_time_scale_shift)),
+        }
     }
 }
 
-mod sample_size {
+/// Height and width, written as one number where they are equal.
+pub(in crate::nn) mod sample_size {
     use super::*;
 
     #[derive(Serialize, Deserialize)]

@@ -22,8 +22,9 @@ impl DownBlock {
         let (kind, channels) = (config.down_block_types[level], &config.block_out_channels);
         let (inputs, outputs) = (channels[level.saturating_sub(1)], channels[level]);
         let is_last = level + 1 == channels.len();
-        let resnet =
-            |i| ResnetBlock::new([if i == 0 { inputs } else { outputs }, outputs], Scale::Keep, config, rng, device);
+        let resnet = |i| {
+            ResnetBlock::new([if i == 0 { inputs } else { outputs }, outputs], Scale::Keep, config.style(), rng, device)
+        };
         Self {
             resnets: (0..config.layers_per_block).map(resnet).collect(),
             attentions: match kind {
@@ -34,10 +35,10 @@ impl DownBlock {
                 (true, ..) => Vec::new(),
                 (_, DownBlockType::ResnetDownsampleBlock2D, _)
                 | (_, DownBlockType::AttnDownBlock2D, ResampleType::Resnet) => {
-                    vec![Resample::resnet(outputs, Scale::Halve, config, rng, device)]
+                    vec![Resample::resnet(outputs, Scale::Halve, config.style(), rng, device)]
                 }
                 (_, DownBlockType::DownBlock2D, _) | (_, DownBlockType::AttnDownBlock2D, ResampleType::Conv) => {
-                    vec![Resample::halving_conv(outputs, config, rng, device)]
+                    vec![Resample::halving_conv(outputs, config.downsample_padding, rng, device)]
                 }
             },
         }
@@ -46,14 +47,14 @@ impl DownBlock {
     /// The image of the next level; every image on the way there is put on `skips`.
     pub(super) fn forward(&self, mut x: Tensor<4>, time: &Tensor<2>, skips: &mut Vec<Tensor<4>>) -> Tensor<4> {
         for (i, resnet) in self.resnets.iter().enumerate() {
-            x = resnet.forward(x, time.clone());
+            x = resnet.forward(x, Some(time));
             if let Some(attention) = self.attentions.get(i) {
                 x = attention.forward(x);
             }
             skips.push(x.clone());
         }
         for downsampler in &self.downsamplers {
-            x = downsampler.forward(x, time.clone());
+            x = downsampler.forward(x, Some(time));
             skips.push(x.clone());
         }
         x
@@ -75,16 +76,19 @@ impl MidBlock {
             TimeScaleShift::Default => Some(config.norm_num_groups),
             TimeScaleShift::ScaleShift => None,
         });
-        let mut resnet = || ResnetBlock::new([channels; 2], Scale::Keep, config, rng, device).divided_by(divisor);
+        let mut resnet =
+            || ResnetBlock::new([channels; 2], Scale::Keep, config.style(), rng, device).divided_by(divisor);
         let resnets = vec![resnet(), resnet()];
-        let attention = config.add_attention.then(|| Attention::new(channels, groups, divisor, config, rng, device));
+        let attention = config
+            .add_attention
+            .then(|| Attention::new(channels, groups, config.heads(channels), divisor, rng, device));
         Self { attentions: attention.into_iter().collect(), resnets }
     }
 
     pub(super) fn forward(&self, x: Tensor<4>, time: &Tensor<2>) -> Tensor<4> {
-        let x = self.resnets[0].forward(x, time.clone());
+        let x = self.resnets[0].forward(x, Some(time));
         let x = self.attentions.iter().fold(x, |x, attention| attention.forward(x));
-        self.resnets[1].forward(x, time.clone())
+        self.resnets[1].forward(x, Some(time))
     }
 }
 
@@ -110,7 +114,7 @@ impl UpBlock {
             let x = if i == 0 { before } else { outputs };
             // The last of the skips is what the level above sent down.
             let skip = if i + 1 == layers { finer } else { outputs };
-            ResnetBlock::new([x + skip, outputs], Scale::Keep, config, rng, device)
+            ResnetBlock::new([x + skip, outputs], Scale::Keep, config.style(), rng, device)
         };
         Self {
             resnets: (0..layers).map(resnet).collect(),
@@ -121,7 +125,7 @@ impl UpBlock {
             upsamplers: match (is_last, kind, config.upsample_type) {
                 (true, ..) => Vec::new(),
                 (_, UpBlockType::ResnetUpsampleBlock2D, _) | (_, UpBlockType::AttnUpBlock2D, ResampleType::Resnet) => {
-                    vec![Resample::resnet(outputs, Scale::Double, config, rng, device)]
+                    vec![Resample::resnet(outputs, Scale::Double, config.style(), rng, device)]
                 }
                 (_, UpBlockType::UpBlock2D, _) | (_, UpBlockType::AttnUpBlock2D, ResampleType::Conv) => {
                     vec![Resample::doubling_conv(outputs, rng, device)]
@@ -134,16 +138,16 @@ impl UpBlock {
     pub(super) fn forward(&self, mut x: Tensor<4>, time: &Tensor<2>, skips: &mut Vec<Tensor<4>>) -> Tensor<4> {
         for (i, resnet) in self.resnets.iter().enumerate() {
             let skip = skips.pop().expect("the way up has one residual block for each image of the way down");
-            x = resnet.forward(Tensor::cat(vec![x, skip], 3), time.clone());
+            x = resnet.forward(Tensor::cat(vec![x, skip], 3), Some(time));
             if let Some(attention) = self.attentions.get(i) {
                 x = attention.forward(x);
             }
         }
-        self.upsamplers.iter().fold(x, |x, upsampler| upsampler.forward(x, time.clone()))
+        self.upsamplers.iter().fold(x, |x, upsampler| upsampler.forward(x, Some(time)))
     }
 }
 
 fn attentions(channels: usize, layers: usize, config: &UNetConfig, rng: &mut Rng, device: &Device) -> Vec<Attention> {
     let groups = Some(config.norm_num_groups);
-    (0..layers).map(|_| Attention::new(channels, groups, 1.0, config, rng, device)).collect()
+    (0..layers).map(|_| Attention::new(channels, groups, config.heads(channels), 1.0, rng, device)).collect()
 }
