@@ -5,7 +5,9 @@
 //! h = conv_A(x),   n times h = h' + conv_B(f(norm(h))),   y = conv_B 1x1(f(norm(h)))
 //! ```
 //!
-//! with `f` the rectifier and `h'` either `h` (residual) or nothing. The paper's blocks are bottlenecks; these are not.
+//! with `f` the rectifier and `h'` either `h` (residual) or nothing. The paper's blocks are bottlenecks; these are not. A
+//! network that is told something of each picture, a latent or a class, adds `W c` to every `h`: van den Oord et al.
+//! (arXiv:1606.05328), section 2.3.
 //! What lies right above and to the right can stay unseen however many layers there are: the blind spot that
 //! [`GatedPixelCnn`](super::GatedPixelCnn) removes.
 
@@ -15,9 +17,9 @@ use genera_kernels::{Activation, activate};
 use genera_rng::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::LayerNorm;
 use super::causal::{Alphabet, Causal, CausalError, Cursor, divides, host, sizes};
 use super::masked_conv::{Mask, MaskedConv2d, Painter, Raster, RowCache, Taps, elements, pictures, raster};
+use super::{LayerNorm, Linear};
 use crate::traits::Rows;
 
 /// What a [`PixelCnn`] looks like, apart from the data it is for.
@@ -55,6 +57,21 @@ impl PixelCnnConfig {
         rng: &mut Rng,
         device: &Device,
     ) -> Result<PixelCnn, CausalError> {
+        self.init_given(shape, alphabet, [outputs, 0], rng, device)
+    }
+
+    /// The same for a network that is told `context` numbers of each picture.
+    ///
+    /// # Errors
+    /// As [`PixelCnnConfig::init`].
+    pub fn init_given(
+        &self,
+        shape: [usize; 3],
+        alphabet: Alphabet,
+        [outputs, context]: [usize; 2],
+        rng: &mut Rng,
+        device: &Device,
+    ) -> Result<PixelCnn, CausalError> {
         let &Self { filters, kernel, .. } = self;
         let [channels, height, width] = shape;
         sizes([
@@ -74,9 +91,10 @@ impl PixelCnnConfig {
         });
         let layers = layers.collect::<Result<_, CausalError>>()?;
         let conv = MaskedConv2d::new(Mask::B, channels, [filters, channels * outputs], [1; 2], rng, device)?;
-        let order = raster(shape);
-        let last = Layer { norm: norm(), conv };
-        Ok(PixelCnn { conv_in, layers, last, residual: self.residual, shape, alphabet, outputs, orders: vec![order] })
+        let (orders, last) = (vec![raster(shape)], Layer { norm: norm(), conv });
+        let told = (0..self.layers + 1).filter(|_| context > 0);
+        let context = told.map(|_| Linear::new(context, filters, rng, device)).collect();
+        Ok(PixelCnn { conv_in, layers, last, context, residual: self.residual, shape, alphabet, outputs, orders })
     }
 }
 
@@ -86,6 +104,8 @@ pub struct PixelCnn {
     conv_in: MaskedConv2d,
     layers: Vec<Layer>,
     last: Layer,
+    /// `W` of all layers but the last; empty if the network is told nothing.
+    context: Vec<Linear>,
     #[module(skip)]
     residual: bool,
     #[module(skip)]
@@ -117,29 +137,26 @@ impl Layer {
     }
 }
 
-impl Causal for PixelCnn {
-    fn orders(&self) -> &[Vec<usize>] {
-        &self.orders
-    }
-
-    fn outputs(&self) -> usize {
-        self.outputs
-    }
-
-    fn forward(&self, x: Rows, _order: usize) -> Tensor<3> {
+impl PixelCnn {
+    /// All outputs, given what is told of each picture: `[B, C · H · W], [B, context] -> [B, C · H · W, P]`.
+    pub fn forward_given(&self, x: Rows, context: Option<&Rows>) -> Tensor<3> {
+        let told = self.told(context);
         let h = self.conv_in.forward(pictures(x, self.shape, self.alphabet));
-        let h = self.layers.iter().fold(h, |h, layer| {
+        let h = self.layers.iter().enumerate().fold(with(h, told.first()), |h, (i, layer)| {
             let inner = layer.prepare(h.clone());
-            if self.residual { layer.conv.forward_onto(inner, h) } else { layer.conv.forward(inner) }
+            let h = if self.residual { layer.conv.forward_onto(inner, h) } else { layer.conv.forward(inner) };
+            with(h, told.get(i + 1))
         });
         elements(self.last.conv.forward(self.last.prepare(h)), self.shape[0])
     }
 
-    fn cursor(&self, _order: usize, rows: usize) -> Box<dyn Cursor + '_> {
+    /// The same outputs one after another, for as many rows as `context` has.
+    pub fn cursor_given(&self, rows: usize, context: Option<&Rows>) -> Box<dyn Cursor + '_> {
         let convolutions = [&self.conv_in].into_iter().chain(self.layers.iter().map(|layer| &layer.conv));
         let convolutions: Vec<&MaskedConv2d> = convolutions.chain([&self.last.conv]).collect();
         let painter = PixelCnnPainter {
             net: self,
+            told: self.told(context),
             taps: convolutions.iter().map(|conv| conv.taps()).collect(),
             caches: convolutions.iter().map(|conv| conv.cache(rows, self.shape[2])).collect(),
         };
@@ -153,11 +170,45 @@ impl Causal for PixelCnn {
             place: 0,
         })
     }
+
+    /// `W c` of every layer but the last, `[B, 1, 1, filters]`; none if nothing is told.
+    fn told(&self, context: Option<&Rows>) -> Vec<Tensor<4>> {
+        let told =
+            context.into_iter().flat_map(|context| self.context.iter().map(|layer| layer.forward(context.clone())));
+        told.map(|told| told.unsqueeze_dims(&[1, 2])).collect()
+    }
+}
+
+/// The features, and what was told.
+fn with(h: Tensor<4>, told: Option<&Tensor<4>>) -> Tensor<4> {
+    match told {
+        Some(told) => h + told.clone(),
+        None => h,
+    }
+}
+
+impl Causal for PixelCnn {
+    fn orders(&self) -> &[Vec<usize>] {
+        &self.orders
+    }
+
+    fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    fn forward(&self, x: Rows, _order: usize) -> Tensor<3> {
+        self.forward_given(x, None)
+    }
+
+    fn cursor(&self, _order: usize, rows: usize) -> Box<dyn Cursor + '_> {
+        self.cursor_given(rows, None)
+    }
 }
 
 /// For each convolution what it reads, and the convolution.
 struct PixelCnnPainter<'a> {
     net: &'a PixelCnn,
+    told: Vec<Tensor<4>>,
     taps: Vec<Taps>,
     caches: Vec<RowCache>,
 }
@@ -173,12 +224,12 @@ impl Painter for PixelCnnPainter<'_> {
 
     fn pixel(&mut self, [row, column]: [usize; 2]) -> Vec<f32> {
         let (taps, caches) = (&self.taps, &mut self.caches);
-        let mut h = taps[0].at(&caches[0], row, Some(column), None);
+        let mut h = with(taps[0].at(&caches[0], row, Some(column), None), self.told.first());
         let layers = self.net.layers.iter().chain([&self.net.last]);
         for (i, layer) in (1..).zip(layers) {
             caches[i].set(row, column, 0, &host(layer.prepare(h.clone())));
             let onto = (self.net.residual && i < taps.len() - 1).then_some(h);
-            h = taps[i].at(&caches[i], row, Some(column), onto);
+            h = with(taps[i].at(&caches[i], row, Some(column), onto), self.told.get(i));
         }
         host(h)
     }

@@ -249,7 +249,7 @@ impl Likelihood for Observation {
 
 impl LikelihoodConfig {
     /// One value, given its parameters.
-    fn draw(&self, parameter: impl Fn(usize) -> f64, shared: Option<f64>, stream: &mut Stream) -> f64 {
+    pub(super) fn draw(&self, parameter: impl Fn(usize) -> f64, shared: Option<f64>, stream: &mut Stream) -> f64 {
         let to_level = |x: f64, levels: usize| {
             let steps = levels as f64 - 1.0;
             (((x + 1.0) * 0.5 * steps).round().clamp(0.0, steps)) * 2.0 / steps - 1.0

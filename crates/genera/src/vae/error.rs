@@ -16,6 +16,9 @@ pub enum VaeError {
     /// Two settings that exclude each other.
     #[error("{0}")]
     Combination(&'static str),
+    /// A network that cannot be built.
+    #[error("{0}")]
+    Network(#[from] crate::nn::CausalError),
 }
 
 /// Nothing if `ok`; otherwise the error that names the setting.

@@ -5,9 +5,9 @@ use genera::burn::module::{Module, ModuleDisplay};
 use genera::train::Gradients;
 use genera::traits::{Batch, Codec, LowerBound, Model, Rows, Sample};
 use genera::vae::{
-    Annealing, Decoder, Encode, GaussianEncoder, InverseFlowConfig, InverseFlowEncoder, Learnt, LikelihoodConfig,
-    MixturePrior, NetConfig, Objective, PathGradient, PlanarEncoder, Prior, Spread, StandardNormal, Vae, VaeConfig,
-    VampPrior,
+    Annealing, Decode, Decoder, Encode, GaussianEncoder, InverseFlowConfig, InverseFlowEncoder, Learnt,
+    LikelihoodConfig, MixturePrior, NetConfig, Objective, PathGradient, PixelDecoderConfig, PlanarEncoder, Prior,
+    Spread, StandardNormal, Vae, VaeConfig, VampPrior,
 };
 use genera::weights::{apply, collect};
 
@@ -39,11 +39,12 @@ fn pictures(n: usize, likelihood: LikelihoodConfig) -> Rows {
 }
 
 /// Every parameter gets a gradient, the loss falls, what is saved comes back, and samples know nothing of each other.
-fn laws<E: Module + ModuleDisplay + Encode, P: Module + ModuleDisplay + Prior<E>>(
-    name: &str,
-    vae: Vae<E, Decoder<genera::vae::Network>, P>,
-    likelihood: LikelihoodConfig,
-) {
+fn laws<E, D, P>(name: &str, vae: Vae<E, D, P>, likelihood: LikelihoodConfig)
+where
+    E: Module + ModuleDisplay + Encode,
+    D: Module + ModuleDisplay + Decode,
+    P: Module + ModuleDisplay + Prior<E>,
+{
     let x = pictures(24, likelihood);
     let batch = || Batch { x: x.clone(), labels: None };
     let trained = vae.clone().train();
@@ -60,7 +61,7 @@ fn laws<E: Module + ModuleDisplay + Encode, P: Module + ModuleDisplay + Prior<E>
         .collect();
     assert!(mean(&losses[25..]) < mean(&losses[..5]), "{name}: {losses:?}");
     let model = descent.model().clone();
-    let bound = |model: &Vae<E, Decoder<genera::vae::Network>, P>| model.lower_bound(x.clone(), &mut Rng::new(2));
+    let bound = |model: &Vae<E, D, P>| model.lower_bound(x.clone(), &mut Rng::new(2));
     assert_eq!(bound(&apply(vae, &collect(&model)).unwrap()), bound(&model), "{name}");
     let whole = host(model.sample(24, &mut Rng::new(3)));
     let parts: Vec<f64> = (0..3).flat_map(|i| host(model.sample(8, &mut Rng::new(3).rows_from(8 * i)))).collect();
@@ -88,6 +89,18 @@ fn laws_of_every_likelihood_and_network() {
         let prior = StandardNormal::new(3, &device());
         let vae = small(GaussianEncoder::new(encoder), prior, likelihood, net, Objective::default());
         laws(&format!("{likelihood:?} {net:?}"), vae, likelihood);
+    }
+}
+
+#[test]
+fn laws_of_decoders_that_paint() {
+    let net = NetConfig::Mlp { hidden: vec![16] };
+    for likelihood in [LikelihoodConfig::Bernoulli, LikelihoodConfig::Categorical { levels: 3 }] {
+        let encoder = GaussianEncoder::new(net.encoder(&[1, 4, 4], 0, 6, &mut Rng::new(7), &device()).unwrap());
+        let painter = PixelDecoderConfig { filters: 8, layers: 1, kernel: 3 };
+        let decoder = painter.init(3, [1, 4, 4], likelihood, &mut Rng::new(8), &device()).unwrap();
+        let vae = VaeConfig::new(3).init(encoder, decoder, StandardNormal::new(3, &device())).unwrap();
+        laws(&format!("painting {likelihood:?}"), vae, likelihood);
     }
 }
 

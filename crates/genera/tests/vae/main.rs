@@ -4,6 +4,7 @@ mod collapse;
 mod flow_as_autoencoder;
 mod laws;
 mod linear_gaussian;
+mod painting;
 
 use genera::Rng;
 use genera::burn::tensor::{Device, Tensor, TensorData};
