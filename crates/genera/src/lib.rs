@@ -5,6 +5,7 @@
 //! through [`Rng`].
 
 pub mod autoregressive;
+mod caution;
 pub mod classical;
 pub mod continuous;
 pub mod diffusion;
@@ -20,5 +21,6 @@ pub mod vae;
 pub mod weights;
 
 pub use burn;
+pub use caution::Caution;
 pub use genera_kernels as kernels;
 pub use genera_rng::Rng;

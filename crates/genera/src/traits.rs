@@ -4,6 +4,7 @@
 use burn::tensor::{Int, Tensor};
 use genera_rng::Rng;
 
+pub use crate::caution::Caution;
 use crate::diffusion::Level;
 use crate::weights::{Weights, WeightsError};
 
@@ -42,6 +43,13 @@ impl<X, S: Sample<X> + ?Sized> Sample<X> for &S {
     fn sample(&self, n: usize, rng: &mut Rng) -> X {
         (**self).sample(n, rng)
     }
+}
+
+/// Something that can be drawn from with more caution than its distribution has: likelier points, less variety.
+pub trait Cautious<X = Rows> {
+    /// What draws with this much caution; none if there is nothing that this kind of caution could be taken with, or its
+    /// value makes no sense.
+    fn with_caution(&self, caution: Caution) -> Option<Box<dyn Sample<X> + '_>>;
 }
 
 /// A differentiable map with a differentiable inverse. Forward normalises (data to noise), so that training never
@@ -110,6 +118,8 @@ pub type Scalars = Vec<(&'static str, f64)>;
 pub struct View<'a> {
     /// Draws rows.
     pub sample: Option<&'a dyn Sample>,
+    /// Draws rows with caution.
+    pub cautious: Option<&'a dyn Cautious>,
     /// Scores rows exactly.
     pub density: Option<&'a dyn Density>,
     /// Bounds the score of rows from below.

@@ -261,6 +261,12 @@ impl genera::traits::Density<Tokens> for Shares {
     }
 }
 
+impl genera::traits::Cautious<Tokens> for Shares {
+    fn with_caution(&self, _caution: genera::Caution) -> Option<Box<dyn Sample<Tokens> + '_>> {
+        None
+    }
+}
+
 impl Sample<Tokens> for Shares {
     fn sample(&self, n: usize, rng: &mut Rng) -> Tokens {
         let logits = self.logits.val().repeat_dim(0, 4 * n);

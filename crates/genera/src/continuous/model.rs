@@ -11,7 +11,8 @@ use super::divergence::{Directions, Divergence};
 use super::field::VectorField;
 use super::{ContinuousError, device_rows, host, matching, plain, plain_device, with_gradient, within};
 use crate::ode::{OdeError, Solver};
-use crate::traits::{Batch, Density, Loss, Model, Rows, Sample, View};
+use crate::caution::sampler;
+use crate::traits::{Batch, Caution, Cautious, Density, Loss, Model, Rows, Sample, View};
 
 /// Rows that are integrated together. A row does not depend on it.
 const ROWS: usize = 1024;
@@ -124,6 +125,12 @@ impl<F: VectorField> ContinuousFlow<F> {
         self.carried(z, [1.0, 0.0])
     }
 
+    fn sample_with(&self, n: usize, caution: Caution, rng: &mut Rng) -> Rows {
+        let features = self.field.features();
+        let z = TensorData::new(caution.normals(n, features, rng), [n, features]);
+        self.decode(Tensor::from_data(z, &plain_device(&self.field)))
+    }
+
     fn carried(&self, x: Rows, span: [f64; 2]) -> Rows {
         let features = self.field.features();
         let field = self.augmented(Directions::None, Beside::Nothing);
@@ -153,9 +160,13 @@ impl<F: VectorField> Density for ContinuousFlow<F> {
 
 impl<F: VectorField> Sample for ContinuousFlow<F> {
     fn sample(&self, n: usize, rng: &mut Rng) -> Rows {
-        let features = self.field.features();
-        let z = TensorData::new(rng.normal(n, features), [n, features]);
-        self.decode(Tensor::from_data(z, &plain_device(&self.field)))
+        self.sample_with(n, Caution::Temperature(1.0), rng)
+    }
+}
+
+impl<F: VectorField> Cautious for ContinuousFlow<F> {
+    fn with_caution(&self, caution: Caution) -> Option<Box<dyn Sample + '_>> {
+        caution.is_sound().then(|| sampler(move |n, rng| self.sample_with(n, caution, rng)))
     }
 }
 
@@ -208,6 +219,6 @@ impl<F: VectorField> Model for ContinuousFlow<F> {
     }
 
     fn view(&self) -> View<'_> {
-        View { sample: Some(self), density: Some(self), ..View::default() }
+        View { sample: Some(self), cautious: Some(self), density: Some(self), ..View::default() }
     }
 }

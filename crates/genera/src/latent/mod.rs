@@ -26,7 +26,7 @@ pub use em::{Em, ExpectationMaximisation, Maximised, Named};
 pub use factor::{FactorConfig, FactorModel, Noise};
 pub use gaussian_mixture::{Covariance, GaussianMixture, GaussianMixtureConfig};
 pub use matrix::Points;
-pub use two_stage::{Coding, DiscreteCode, Latent, TwoStages};
+pub use two_stage::{Coding, DiscreteCode, Latent, TokenPrior, TwoStages};
 
 /// Data or settings that no latent-variable model can be made of.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]

@@ -8,9 +8,10 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use genera_rng::Rng;
 
+use crate::caution::sampler;
 use crate::train::Descent;
 use crate::traits::{
-    Batch, Codec, Density, Learner, LowerBound, Model, Rows, Sample, Scalars, StepError, Tokens, View,
+    Batch, Caution, Cautious, Codec, Density, Learner, LowerBound, Model, Rows, Sample, Scalars, StepError, Tokens, View,
 };
 use crate::weights::{Weights, WeightsError};
 
@@ -69,6 +70,11 @@ impl<M: Model + Module + DiscreteCode> Coding for Descent<M> {
     }
 }
 
+/// What a prior over codes has to be.
+pub trait TokenPrior: Model + Module + Sample<Tokens> + Cautious<Tokens> + Density<Tokens> {}
+
+impl<P: Model + Module + Sample<Tokens> + Cautious<Tokens> + Density<Tokens>> TokenPrior for P {}
+
 /// A discrete code in training, and after `first` steps of it a prior over its codes.
 pub struct TwoStages<A, P> {
     coding: A,
@@ -76,7 +82,7 @@ pub struct TwoStages<A, P> {
     first: u64,
 }
 
-impl<A: Coding, P: Model + Module + Sample<Tokens> + Density<Tokens>> TwoStages<A, P> {
+impl<A: Coding, P: TokenPrior> TwoStages<A, P> {
     /// Before the first step. The prior sees codes as rows of whole numbers.
     pub fn new(coding: A, prior: Descent<P>, first: u64) -> Self {
         Self { coding, prior, first }
@@ -100,7 +106,7 @@ const NAMES: [(&str, &str, &str); 3] = [
     ("ema", "codec-ema", "prior-ema"),
 ];
 
-impl<A: Coding, P: Model + Module + Sample<Tokens> + Density<Tokens>> Learner for TwoStages<A, P> {
+impl<A: Coding, P: TokenPrior> Learner for TwoStages<A, P> {
     fn step(&mut self, batches: Vec<Batch>, rng: &mut Rng) -> Result<Scalars, StepError> {
         // Steps are counted where they are saved.
         let first = self.coding.steps_taken() < self.first;
@@ -115,7 +121,7 @@ impl<A: Coding, P: Model + Module + Sample<Tokens> + Density<Tokens>> Learner fo
     }
 
     fn view(&self) -> View<'_> {
-        View { sample: Some(self), lower_bound: Some(self), ..View::default() }
+        View { sample: Some(self), cautious: Some(self), lower_bound: Some(self), ..View::default() }
     }
 
     fn save(&self) -> Vec<(&'static str, Weights)> {
@@ -144,13 +150,21 @@ impl<A: Coding, P: Model + Module + Sample<Tokens> + Density<Tokens>> Learner fo
     }
 }
 
-impl<A: Coding, P: Model + Module + Sample<Tokens> + Density<Tokens>> Sample for TwoStages<A, P> {
+impl<A: Coding, P: TokenPrior> Sample for TwoStages<A, P> {
     fn sample(&self, n: usize, rng: &mut Rng) -> Rows {
         self.coding.codec().decode(self.prior.model().sample(n, rng))
     }
 }
 
-impl<A: Coding, P: Model + Module + Sample<Tokens> + Density<Tokens>> LowerBound for TwoStages<A, P> {
+impl<A: Coding, P: TokenPrior> Cautious for TwoStages<A, P> {
+    /// Caution in drawing the codes.
+    fn with_caution(&self, caution: Caution) -> Option<Box<dyn Sample + '_>> {
+        let codes = self.prior.model().with_caution(caution)?;
+        Some(sampler(move |n, rng| self.coding.codec().decode(codes.sample(n, rng))))
+    }
+}
+
+impl<A: Coding, P: TokenPrior> LowerBound for TwoStages<A, P> {
     /// `log p(x|c) + log p(c)` at the code `c` of `x`: the evidence lower bound of a posterior that is sure of it.
     fn lower_bound(&self, x: Rows, _rng: &mut Rng) -> Vec<f64> {
         let codes = self.coding.codec().encode(x.clone());
