@@ -116,7 +116,8 @@ mod tests {
             ours.sort_by(f32::total_cmp);
             theirs.sort_by(f32::total_cmp);
             // Kolmogorov and Smirnov: the largest gap of the two distribution functions.
-            let below = |sorted: &[f32], z: f32| sorted.partition_point(|other| *other <= z) as f64 / sorted.len() as f64;
+            let below =
+                |sorted: &[f32], z: f32| sorted.partition_point(|other| *other <= z) as f64 / sorted.len() as f64;
             let gap = ours.iter().map(|z| (below(&ours, *z) - below(&theirs, *z)).abs()).fold(0.0, f64::max);
             let (n, m) = (ours.len() as f64, theirs.len() as f64);
             assert!(gap < 1.95 * (1.0 / n + 1.0 / m).sqrt(), "{largest}: {gap}");

@@ -15,6 +15,7 @@ pub mod interop;
 pub mod latent;
 pub mod nn;
 pub mod ode;
+pub mod stages;
 pub mod train;
 pub mod traits;
 pub mod vae;

@@ -71,6 +71,34 @@ pub trait Codec {
     fn decode(&self, code: Self::Code) -> Rows;
 }
 
+/// What gives rows back through a code of them, which may be lossy.
+pub trait Reconstruct {
+    /// The row that the code of each row stands for: `[B, F] -> [B, F]`.
+    fn reconstruction(&self, x: Rows) -> Rows;
+}
+
+impl<C: Codec> Reconstruct for C {
+    fn reconstruction(&self, x: Rows) -> Rows {
+        self.decode(self.encode(x))
+    }
+}
+
+/// A model of one element of a row after another.
+pub trait Elements {
+    /// Rows that agree with `x` where `known` says so, and are drawn elsewhere: `[B, T] -> [B, T]`. Known elements that come
+    /// after unknown ones do not reach back. None if rows or marks have another length than the model's.
+    fn completed(&self, x: Rows, known: &[bool], rng: &mut Rng) -> Option<Rows>;
+    /// How strongly the distribution of `element` depends on each element, the mean over the rows `x` of the absolute
+    /// gradient: `T` numbers, zero where there is no path.
+    fn field_of(&self, x: Rows, element: usize) -> Vec<f64>;
+}
+
+/// A code of whole numbers whose reconstructions have a likelihood.
+pub trait DiscreteCode: Codec<Code = Tokens> {
+    /// `log p(x|c)` of each row in nats: `[B, F], [B, T] -> [B]`.
+    fn log_likelihood(&self, x: Rows, codes: Tokens) -> Tensor<1>;
+}
+
 /// `E[x₀ | x_t]`. Implemented by trained diffusions, by guidance (which wraps another), and by exact mixtures (the
 /// oracle of the tests).
 pub trait Denoise {
@@ -124,6 +152,14 @@ pub struct View<'a> {
     pub density: Option<&'a dyn Density>,
     /// Bounds the score of rows from below.
     pub lower_bound: Option<&'a dyn LowerBound>,
+    /// Turns rows into numbers of noise and back.
+    pub bijection: Option<&'a dyn Bijection>,
+    /// Turns rows into latent numbers and back.
+    pub codec: Option<&'a dyn Codec<Code = Rows>>,
+    /// Gives rows back through a code.
+    pub reconstruct: Option<&'a dyn Reconstruct>,
+    /// Draws one element after another.
+    pub elements: Option<&'a dyn Elements>,
     /// Removes noise.
     pub denoise: Option<&'a dyn Denoise>,
     /// Maps rows to features.

@@ -5,7 +5,7 @@ use genera::burn::tensor::Device;
 use genera::continuous::{ContinuousFlowConfig, FieldMlpConfig};
 use genera::flow::FlowConfig;
 use genera::nn::{Alphabet, MadeConfig};
-use genera::traits::{Caution, Cautious, Model, Rows, Sample, Tokens};
+use genera::traits::{Caution, Cautious, Model, Rows, Tokens};
 use genera::vae::{
     Decoder, GaussianEncoder, Learnt, LikelihoodConfig, MixturePrior, NetConfig, Observe, Prior, StandardNormal, Vae,
     VaeConfig, VampPrior,

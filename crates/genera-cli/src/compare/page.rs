@@ -50,6 +50,7 @@ fn grid(table: &Table) -> Markup {
                             @match column.good {
                                 Good::High => span.note { " higher is better" },
                                 Good::Low => span.note { " lower is better" },
+                                Good::Zero => span.note { " near 0 is better" },
                                 Good::None => {},
                             }
                         }
@@ -78,7 +79,9 @@ fn cell(column: &Column, index: usize) -> Markup {
                 None => "–",
                 Some(cell) => {
                     @if cell.best { b { (cell.text) } } @else { (cell.text) }
-                    @if let Some(kind) = &cell.kind { br; span.note { (kind) } }
+                    @if let Some(kind) = cell.kind.as_ref().filter(|kind| !column.says(kind)) {
+                        br; span.note { (kind) }
+                    }
                 }
             }
         }
@@ -111,6 +114,7 @@ fn scatter(title: &str, lines: &[Line], x: &Column, y: &Column) -> Markup {
     let better = |good: Good| match good {
         Good::High => ", higher is better",
         Good::Low => ", lower is better",
+        Good::Zero => ", near 0 is better",
         Good::None => "",
     };
     html! {

@@ -56,6 +56,19 @@ fn full(text: &str) -> Report {
             mark: Some((text(), 0.1)),
         }],
         histograms: vec![Histogram { title: text(), x_label: text(), series: vec![(text(), vec![1.0, 2.0, 2.5])] }],
+        galleries: vec![Gallery {
+            id: "field",
+            title: "Receptive field",
+            lead: text(),
+            pictures: vec![Picture { png: PNG.to_vec(), caption: text() }],
+            table: vec![vec![text(), text()], vec![text(), text()]],
+        }],
+        sweeps: vec![Lines {
+            title: text(),
+            x_label: text(),
+            note: text(),
+            series: vec![(text(), vec![(0.5, 0.9), (1.0, 0.7)]), (text(), vec![(0.5, 0.1), (1.0, 0.8)])],
+        }],
         neighbours: vec![Neighbour { sample: PNG.to_vec(), neighbour: PNG.to_vec(), distance: 0.5 }],
         trajectory: vec![Frame { png: PNG.to_vec(), label: text() }],
         planes: vec![Plane {
@@ -69,7 +82,8 @@ fn full(text: &str) -> Report {
                 columns: 4,
                 values: (0..16).map(f64::from).collect(),
             }],
-            trajectories: vec![points],
+            trajectories: vec![points.clone()],
+            bent: vec![points],
         }],
         curves: vec![Curve { name: text(), x_label: text(), points: (1..99).map(|i| (i.into(), i.into())).collect() }],
         commands: vec![text()],
@@ -203,6 +217,7 @@ fn odd_numbers_leave_no_trace_in_the_drawing() {
             report.histograms[0].series = vec![("values".to_string(), values.clone()), ("none".to_string(), vec![])];
             report.neighbours[0].distance = first;
             report.curves[0].points = pairs.iter().map(|[x, y]| (*x, *y)).collect();
+            report.sweeps[0].series[0].1 = report.curves[0].points.clone();
             let ends = [first, values.last().copied().unwrap_or(f64::NAN)];
             let density = Density { label: String::new(), x: ends, y: ends, columns, values: values.clone() };
             let (data, trajectories) = (pairs.clone(), vec![pairs.clone(), vec![]]);
@@ -211,6 +226,7 @@ fn odd_numbers_leave_no_trace_in_the_drawing() {
                 data: data.clone(),
                 samples: data,
                 densities: vec![density],
+                bent: trajectories.clone(),
                 trajectories,
             };
             let page = render(&report);

@@ -20,6 +20,45 @@ pub struct Scores {
     pub measures: Vec<Score>,
     /// The recipe's expectations, held against it.
     pub verdicts: Vec<Verdict>,
+    /// What more and more caution in drawing does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sweeps: Vec<Sweep>,
+}
+
+impl Scores {
+    /// Adds those sweeps of `before` that were not made again.
+    pub fn keep_sweeps(&mut self, before: Vec<Sweep>) {
+        let made = |sweep: &Sweep| self.sweeps.iter().any(|own| own.kind == sweep.kind && own.by == sweep.by);
+        let kept: Vec<Sweep> = before.into_iter().filter(|sweep| !made(sweep)).collect();
+        self.sweeps.extend(kept);
+    }
+}
+
+/// Fidelity and variety as a model draws with more and more caution.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sweep {
+    /// `temperature` or `truncation`.
+    pub kind: String,
+    /// What compared samples with held-out data.
+    pub by: String,
+    /// Samples at each value.
+    pub n: usize,
+    /// Of the samples: the same noise at each value.
+    pub seed: u64,
+    /// From the most caution to none.
+    pub points: Vec<SweepPoint>,
+}
+
+/// One value of a sweep.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SweepPoint {
+    /// The temperature, or the largest absolute value of the noise.
+    pub at: f64,
+    pub precision: f64,
+    pub recall: f64,
+    pub density: f64,
+    pub coverage: f64,
+    pub frechet: f64,
 }
 
 /// One number that says what it is.

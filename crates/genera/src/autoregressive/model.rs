@@ -5,9 +5,9 @@ use burn::tensor::{Device, Tensor, TensorData};
 use genera_rng::{Rng, Stream};
 use serde::{Deserialize, Serialize};
 
-use super::{AutoregressiveError, Conditional, Draw};
+use super::{AutoregressiveError, Conditional, Draw, receptive_field};
 use crate::nn::Causal;
-use crate::traits::{Batch, Caution, Cautious, Density, Loss, Model, Rows, Sample, Tokens, View};
+use crate::traits::{Batch, Caution, Cautious, Density, Elements, Loss, Model, Rows, Sample, Tokens, View};
 
 /// Rows that are drawn together.
 const ROWS_AT_ONCE: usize = 96;
@@ -187,6 +187,16 @@ where
     }
 }
 
+impl<N: Module + Causal> Elements for Autoregressive<N> {
+    fn completed(&self, x: Rows, known: &[bool], rng: &mut Rng) -> Option<Rows> {
+        self.complete(x, known, rng).ok()
+    }
+
+    fn field_of(&self, x: Rows, element: usize) -> Vec<f64> {
+        receptive_field(&self.net, self.config.conditional.readable(x), element)
+    }
+}
+
 impl<N: Module + Causal> Model for Autoregressive<N> {
     /// Minus the mean log-probability of an element, in nats; of a network with several orders, in one at random.
     fn loss(&self, batch: Batch, rng: &mut Rng) -> Loss {
@@ -198,6 +208,7 @@ impl<N: Module + Causal> Model for Autoregressive<N> {
     }
 
     fn view(&self) -> View<'_> {
-        View { sample: Some(self), cautious: Some(self), density: Some(self), ..View::default() }
+        let (cautious, elements) = (Some(self as &dyn Cautious), Some(self as &dyn Elements));
+        View { sample: Some(self), cautious, density: Some(self), elements, ..View::default() }
     }
 }

@@ -10,9 +10,9 @@ use super::backward::{Backward, Journey};
 use super::divergence::{Directions, Divergence};
 use super::field::VectorField;
 use super::{ContinuousError, device_rows, host, matching, plain, plain_device, with_gradient, within};
-use crate::ode::{OdeError, Solver};
 use crate::caution::sampler;
-use crate::traits::{Batch, Caution, Cautious, Density, Loss, Model, Rows, Sample, View};
+use crate::ode::{OdeError, Solver};
+use crate::traits::{Batch, Bijection, Caution, Cautious, Density, Loss, Model, Rows, Sample, View};
 
 /// Rows that are integrated together. A row does not depend on it.
 const ROWS: usize = 1024;
@@ -139,6 +139,23 @@ impl<F: VectorField> ContinuousFlow<F> {
         device_rows(x.chunks(ROWS * features).flat_map(carry), features, &field.device)
     }
 
+    /// Where the rows come to, and the logarithm of the change of volume on the way.
+    fn carried_with_volume(&self, x: Rows, span: [f64; 2]) -> (Rows, Tensor<1>) {
+        let features = self.field.features();
+        let Integration { solver, divergence } = self.config.evaluation;
+        let x: Vec<f64> = host(plain(x)).into_iter().map(f64::from).collect();
+        let (mut there, mut log_det) = (Vec::with_capacity(x.len()), Vec::new());
+        for x in x.chunks(ROWS * features) {
+            let field = self.augmented(divergence.directions_of(x, features), Beside::Volume);
+            for y in solver.solve(&field, &field.start(x), span).y.chunks_exact(features + 1) {
+                there.extend_from_slice(&y[..features]);
+                log_det.push(y[features] as f32);
+            }
+        }
+        let (rows, device) = (log_det.len(), plain_device(&self.field));
+        (device_rows(there.into_iter(), features, &device), Tensor::from_data(TensorData::new(log_det, [rows]), &device))
+    }
+
     fn augmented(&self, directions: Directions, beside: Beside) -> Augmented<'_, F> {
         Augmented { net: &self.field, directions, beside, device: plain_device(&self.field) }
     }
@@ -155,6 +172,17 @@ impl<F: VectorField> Density for ContinuousFlow<F> {
         let nats: Vec<f32> = self.score(x).nats.into_iter().map(|nats| nats as f32).collect();
         let rows = nats.len();
         Tensor::from_data(TensorData::new(nats, [rows]), &plain_device(&self.field))
+    }
+}
+
+/// Exact up to the tolerance of [`ContinuousFlowConfig::evaluation`]; NaN for a row that failed. No gradient flows.
+impl<F: VectorField> Bijection for ContinuousFlow<F> {
+    fn forward_and_log_det(&self, x: Rows) -> (Rows, Tensor<1>) {
+        self.carried_with_volume(x, [0.0, 1.0])
+    }
+
+    fn inverse_and_log_det(&self, z: Rows) -> (Rows, Tensor<1>) {
+        self.carried_with_volume(z, [1.0, 0.0])
     }
 }
 
@@ -219,6 +247,6 @@ impl<F: VectorField> Model for ContinuousFlow<F> {
     }
 
     fn view(&self) -> View<'_> {
-        View { sample: Some(self), cautious: Some(self), density: Some(self), ..View::default() }
+        View { sample: Some(self), cautious: Some(self), density: Some(self), bijection: Some(self), ..View::default() }
     }
 }

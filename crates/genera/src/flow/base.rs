@@ -29,13 +29,7 @@ pub trait Base: Density + Sample {
     }
 
     /// `n` draws with caution, `[n, F]`, of given classes if there are any; none of a base without normal noise.
-    fn sample_with(
-        &self,
-        _n: usize,
-        _labels: Option<&[usize]>,
-        _caution: Caution,
-        _rng: &mut Rng,
-    ) -> Option<Rows> {
+    fn sample_with(&self, _n: usize, _labels: Option<&[usize]>, _caution: Caution, _rng: &mut Rng) -> Option<Rows> {
         None
     }
 }

@@ -12,9 +12,9 @@ use genera_rng::Rng;
 
 use super::base::{indices, log_sum_exp};
 use super::{Base, FlowError, Transform};
-use crate::nn::Embedding;
 use crate::caution::sampler;
-use crate::traits::{Batch, Caution, Cautious, Density, Loss, Model, Rows, Sample, View};
+use crate::nn::Embedding;
+use crate::traits::{Batch, Bijection, Caution, Cautious, Density, Loss, Model, Rows, Sample, View};
 
 /// How many rows are inverted at once when samples are drawn.
 const ROWS_AT_ONCE: usize = 512;
@@ -228,7 +228,9 @@ impl<T: Module + Transform, B: Module + Base> Model for Flow<T, B> {
     }
 
     fn view(&self) -> View<'_> {
-        View { sample: Some(self), cautious: Some(self), density: Some(self), ..View::default() }
+        // Networks that are told a class cannot do without one.
+        let bijection = self.label.is_none().then_some(&self.bijection as &dyn Bijection);
+        View { sample: Some(self), cautious: Some(self), density: Some(self), bijection, ..View::default() }
     }
 }
 

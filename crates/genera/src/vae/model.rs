@@ -17,7 +17,7 @@ use super::objective::divergence_term;
 use super::{Decode, Encode, Likelihood, Objective, PathGradient, Posterior, Prior, VaeError};
 use super::{log_mean_exp, log_sum_exp, mmd, noise, repeat, row_sum, scalar};
 use crate::caution::sampler;
-use crate::traits::{Batch, Caution, Cautious, Codec, Loss, LowerBound, Model, Rows, Sample, View};
+use crate::traits::{Batch, Caution, Cautious, Codec, Loss, LowerBound, Model, Reconstruct, Rows, Sample, View};
 
 /// Latents that are decoded at once when sampling.
 const AT_ONCE: usize = 1024;
@@ -263,7 +263,16 @@ impl<E: Module + Encode, D: Module + Decode, P: Module + Prior<E>> Model for Vae
     }
 
     fn view(&self) -> View<'_> {
-        View { sample: Some(self), cautious: Some(self), lower_bound: Some(self), ..View::default() }
+        // Networks that are told a class cannot do without one.
+        let codec = self.config.classes.is_none().then_some(self);
+        View {
+            sample: Some(self),
+            cautious: Some(self),
+            lower_bound: Some(self),
+            codec: codec.map(|model| model as &dyn Codec<Code = Rows>),
+            reconstruct: codec.map(|model| model as &dyn Reconstruct),
+            ..View::default()
+        }
     }
 }
 

@@ -1,52 +1,15 @@
-//! Two stages as one model: a code of the data, and a prior over codes.
-//!
-//! `x = decode(c)`, `c ~ prior`: a PixelCNN over the indices of a vector quantiser (van den Oord et al., arXiv:1711.00937), a
-//! flow over an autoencoder, latent diffusion. [`TwoStages`] trains them in turn: the code first, then, on the codes of the
-//! data, the prior.
+//! A discrete code in training, then a prior over the codes of the data.
 
 use burn::module::Module;
-use burn::tensor::Tensor;
 use genera_rng::Rng;
 
 use crate::caution::sampler;
 use crate::train::Descent;
 use crate::traits::{
-    Batch, Caution, Cautious, Codec, Density, Learner, LowerBound, Model, Rows, Sample, Scalars, StepError, Tokens, View,
+    Batch, Caution, Cautious, Codec, Density, DiscreteCode, Learner, LowerBound, Model, Rows, Sample, Scalars,
+    StepError, Tokens, View,
 };
 use crate::weights::{Weights, WeightsError};
-
-/// A code and a prior over it.
-#[derive(Module, Debug)]
-pub struct Latent<C: Module, P: Module> {
-    /// The code.
-    pub codec: C,
-    /// The prior.
-    pub prior: P,
-}
-
-impl<C: Module + Codec, P: Module + Sample<C::Code>> Latent<C, P> {
-    /// Of two finished stages.
-    pub fn new(codec: C, prior: P) -> Self {
-        Self { codec, prior }
-    }
-
-    /// What it can do.
-    pub fn view(&self) -> View<'_> {
-        View { sample: Some(self), ..View::default() }
-    }
-}
-
-impl<C: Module + Codec, P: Module + Sample<C::Code>> Sample for Latent<C, P> {
-    fn sample(&self, n: usize, rng: &mut Rng) -> Rows {
-        self.codec.decode(self.prior.sample(n, rng))
-    }
-}
-
-/// A code of whole numbers whose reconstructions have a likelihood.
-pub trait DiscreteCode: Codec<Code = Tokens> {
-    /// `log p(x|c)` of each row in nats: `[B, F], [B, T] -> [B]`.
-    fn log_likelihood(&self, x: Rows, codes: Tokens) -> Tensor<1>;
-}
 
 /// A learner whose model is a discrete code.
 pub trait Coding: Learner {
@@ -121,7 +84,13 @@ impl<A: Coding, P: TokenPrior> Learner for TwoStages<A, P> {
     }
 
     fn view(&self) -> View<'_> {
-        View { sample: Some(self), cautious: Some(self), lower_bound: Some(self), ..View::default() }
+        View {
+            sample: Some(self),
+            cautious: Some(self),
+            lower_bound: Some(self),
+            reconstruct: Some(self.coding.codec()),
+            ..View::default()
+        }
     }
 
     fn save(&self) -> Vec<(&'static str, Weights)> {
