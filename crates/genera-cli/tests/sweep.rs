@@ -43,7 +43,7 @@ fn caution_trades_variety_for_fidelity() {
         assert_eq!((sweep["n"].as_u64(), sweep["by"].as_str()), (Some(400), Some("points")));
         let (precision, recall) = (values(sweep, "precision"), values(sweep, "recall"));
         let last = precision.len() - 1;
-        assert!(precision[0] > precision[last] && recall[0] < 0.6 * recall[last], "{sweep}");
+        assert!(precision[0] > precision[last] && recall[0] < 0.75 * recall[last], "{sweep}");
         assert!(recall.windows(2).all(|pair| pair[0] <= pair[1] + 0.05), "{sweep}");
         let distance = values(sweep, "frechet");
         assert!(distance[0] > distance[last], "{sweep}");

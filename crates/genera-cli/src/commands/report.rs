@@ -120,7 +120,7 @@ fn tell_scores(report: &mut Report, scores: &Scores) {
             let bits = scores.measures.iter().find(|other| other.measure == "bits-per-dimension@held-out");
             report.likelihoods.push(Likelihood {
                 split: "held out".to_owned(),
-                kind: text("/protocol/kind/name").replace('_', " "),
+                kind: score.kind().unwrap_or_default(),
                 negative_log_likelihood: -score.value,
                 standard_error: number("standard_error").unwrap_or(0.0),
                 bits_per_dim: bits.map(|bits| bits.value),

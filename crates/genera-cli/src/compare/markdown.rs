@@ -20,7 +20,7 @@ pub fn markdown(tables: &[Table]) -> String {
                 line.name(&table.lines),
                 line.family.clone(),
                 line.parameters.map_or_else(|| "–".to_owned(), number::count),
-                line.minutes.map_or_else(|| "–".to_owned(), |minutes| format!("{} min", number::fixed(minutes, 1))),
+                line.minutes.map_or_else(|| "–".to_owned(), number::duration),
             ];
             let measured = table.columns.iter().map(|column| match &column.cells[index] {
                 None => "–".to_owned(),

@@ -122,7 +122,10 @@ impl Line {
         let family = serde_json::to_value(&recipe.model).ok();
         let family = family.as_ref().and_then(|model| model.get("family")).and_then(Value::as_str);
         let checkpoint = run.checkpoints().latest(complain)?;
-        let weights = checkpoint.iter().flat_map(|checkpoint| &checkpoint.groups).find(|(name, _)| name == "model");
+        // Of a model in parts, all parts: what is neither an average nor the state of an optimiser.
+        let groups = checkpoint.iter().flat_map(|checkpoint| &checkpoint.groups);
+        let weights: Vec<_> = groups.filter(|(name, _)| !name.contains("optimizer") && !name.contains("ema")).collect();
+        let count = weights.iter().flat_map(|(_, group)| group.values()).map(|array| array.values.len() as u64).sum();
         Ok(Self {
             run: path.to_owned(),
             recipe: recipe.name.clone(),
@@ -131,7 +134,7 @@ impl Line {
             data: recipe.data.name.clone(),
             seed: recipe.seed,
             steps: scores.step,
-            parameters: weights.map(|(_, weights)| weights.values().map(|array| array.values.len() as u64).sum()),
+            parameters: (!weights.is_empty()).then_some(count),
             minutes: run.log()?.last().map(|line| line.seconds / 60.0),
             measures: scores.measures,
         })
@@ -150,7 +153,9 @@ impl Line {
     }
 
     fn score(&self, measure: &str) -> Option<&Score> {
-        self.measures.iter().find(|score| score.measure == measure)
+        // Of grey levels the same likelihood in bits a dimension says more.
+        let in_bits = || self.measures.iter().any(|score| score.measure == "bits-per-dimension@held-out");
+        self.measures.iter().find(|score| score.measure == measure).filter(|_| measure != "nats@held-out" || !in_bits())
     }
 }
 
@@ -220,30 +225,7 @@ fn cell(score: &Score) -> Cell {
     let error = score.record.get("standard_error").and_then(Value::as_f64);
     let levels = score.record.get("protocol").and_then(|protocol| protocol.pointer("/dequantisation/levels"));
     let levels = levels.and_then(Value::as_u64);
-    Cell { value: score.value, text: number::measured(score.value, error), kind: kind(score), levels, best: false }
-}
-
-/// What a likelihood is: the kind, what was done to grey levels, and what the model was told.
-fn kind(score: &Score) -> Option<String> {
-    let protocol = score.record.get("protocol")?;
-    let text = |pointer: &str| protocol.pointer(pointer).and_then(Value::as_str).map(|text| text.replace('_', " "));
-    let count = |pointer: &str| protocol.pointer(pointer).and_then(Value::as_u64);
-    let mut kind = text("/kind/name")?;
-    if let Some(k) = count("/kind/k") {
-        kind = kind.replacen("k ", &format!("{k}-"), 1);
-    }
-    match text("/dequantisation/name").as_deref() {
-        None | Some("none" | "continuous") => {}
-        Some("uniform k") => {
-            let k = count("/dequantisation/k").unwrap_or_default();
-            kind = format!("{kind}, {k} draws of uniform noise");
-        }
-        Some(noise) => kind = format!("{kind}, {noise} noise"),
-    }
-    if let Some(given) = score.record.get("given").and_then(Value::as_str) {
-        kind = format!("{kind}, given {given}");
-    }
-    Some(kind)
+    Cell { value: score.value, text: number::measured(score.value, error), kind: score.kind(), levels, best: false }
 }
 
 fn mark_best(cells: &mut [Option<Cell>], good: Good) {

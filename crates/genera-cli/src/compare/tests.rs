@@ -102,9 +102,9 @@ fn what_a_likelihood_is_stands_beside_it() {
         "given": "the class of each row",
         "protocol": { "kind": { "name": "k_sample_bound", "k": 100 }, "dequantisation": { "name": "uniform_k", "k": 8 } },
     });
-    let found = kind(&score("nats@held-out", 0.0, record)).unwrap();
+    let found = score("nats@held-out", 0.0, record).kind().unwrap();
     assert_eq!(found, "100-sample bound, 8 draws of uniform noise, given the class of each row");
-    assert_eq!(kind(&score("frechet@x", 0.0, json!({}))), None);
+    assert_eq!(score("frechet@x", 0.0, json!({})).kind(), None);
 }
 
 #[test]

@@ -5,8 +5,8 @@ use genera::burn::tensor::Device;
 use genera::flow::FlowConfig;
 use genera::traits::{LowerBound, Sample};
 use genera::vae::{
-    Decode, Decoder, Encode, GaussianEncoder, InverseFlowConfig, Learnt, LikelihoodConfig, MixturePrior, NetConfig, Network,
-    Objective, Observe, PlanarEncoder, Prior, StandardNormal, Vae, VaeConfig, VampPrior,
+    Decode, Decoder, Encode, GaussianEncoder, InverseFlowConfig, Learnt, LikelihoodConfig, MixturePrior, NetConfig,
+    Network, Objective, Observe, PlanarEncoder, Prior, StandardNormal, Vae, VaeConfig, VampPrior,
 };
 use genera_metrics::LikelihoodKind;
 use genera_rng::Rng;

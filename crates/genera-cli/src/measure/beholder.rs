@@ -14,6 +14,9 @@ use crate::seen::{Key, Seen};
 
 /// Neighbours that size the balls of precision, recall, density and coverage.
 const NEIGHBOURS: usize = 3;
+/// Held-out points of a table that samples are held against, and training rows that say what data would score: the
+/// pairs of all of them would take longer than training.
+const MOST: usize = 5000;
 
 /// What looks, and what it sees of the data.
 pub struct Beholder<'a> {
@@ -59,7 +62,7 @@ impl<'a> Beholder<'a> {
         let scales = if d == 2 { vec![1.0; 2] } else { deviations(&train, d) };
         let eyes = Eyes::Points { scales };
         let part = |rows: Vec<f32>, n: usize| Seen::new(eyes.scaled(&rows), n, None);
-        let held_out = part(data.first_rows(data.held_out(), usize::MAX)?, data.held_out().len());
+        let held_out = part(data.first_rows(data.held_out(), MOST)?, data.held_out().len().min(MOST));
         let train = part(train, data.train().len());
         Ok(Self { name: POINTS.to_owned(), held_out, train, eyes })
     }
@@ -89,7 +92,8 @@ impl<'a> Beholder<'a> {
         }
         let (real, train, fake) = (self.held_out.points()?, self.train.points()?, samples.points()?);
         let name = || self.name.clone();
-        let (balls, balls_of_train) = (self.balls(samples)?, self.balls(&self.train)?);
+        let balls = self.balls(samples)?;
+        let balls_of_train = manifold(&real, &train.first(MOST), NEIGHBOURS, &self.name)?;
         let spreads = plan.intervals(&real, &fake, |x, y| Ok(values(&manifold(x, y, NEIGHBOURS, "")?)))?;
         let kinds: [fn(String) -> Measure; 5] =
             [Measure::Precision, Measure::Recall, Measure::FScore, Measure::Density, Measure::Coverage];

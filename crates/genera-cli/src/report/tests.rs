@@ -118,7 +118,7 @@ fn every_plot_is_well_formed() {
     for text in ["plain", HOSTILE, "юникод ∂ \u{202e} 数", ""] {
         let page = render(&full(text));
         let plots: Vec<_> = between(&page, "<svg", "</svg>").collect();
-        assert_eq!(plots.len(), 6, "histogram, curve and four panels");
+        assert_eq!(plots.len(), 8, "histogram, lines, curve and five panels");
         for plot in plots {
             let svg = roxmltree::Document::parse(plot).expect("well-formed");
             assert!(svg.root_element().attribute("aria-label").is_some_and(|label| label.len() > 10));
@@ -134,11 +134,13 @@ fn a_section_is_there_exactly_if_it_has_data() {
         assert!(!empty.contains(tag), "{tag} in an empty report");
     }
     type Clear = fn(&mut Report);
-    let sections: [(&str, Clear); 10] = [
+    let sections: [(&str, Clear); 12] = [
         ("samples", |report| report.samples.clear()),
         ("plane", |report| report.planes.clear()),
+        ("field", |report| report.galleries.clear()),
         ("scores", |report| report.scores.clear()),
         ("likelihood", |report| report.likelihoods.clear()),
+        ("sweeps", |report| report.sweeps.clear()),
         ("charts", |report| (report.bars, report.histograms) = (vec![], vec![])),
         ("neighbours", |report| report.neighbours.clear()),
         ("trajectory", |report| report.trajectory.clear()),
@@ -177,7 +179,7 @@ fn nothing_is_loaded_and_everything_is_named() {
     assert!(
         between(&page, " src=\"", "\" ").all(|source| source.starts_with(" src=\"data:image/png;base64,iVBORw0KGgo"))
     );
-    assert_eq!(page.matches("<img").count(), 4);
+    assert_eq!(page.matches("<img").count(), 5);
     for image in between(&page, "<img", ">") {
         assert!(!image.contains("alt=\"\"") && image.contains("alt=\""), "{image}");
         assert!(image.contains("width=\"") && image.contains("height=\""), "{image}");

@@ -75,6 +75,31 @@ pub struct Score {
     pub record: Map<String, Value>,
 }
 
+impl Score {
+    /// What a likelihood is: the kind, what was done to grey levels, and what the model was told.
+    pub fn kind(&self) -> Option<String> {
+        let protocol = self.record.get("protocol")?;
+        let text = |pointer: &str| protocol.pointer(pointer).and_then(Value::as_str).map(|text| text.replace('_', " "));
+        let count = |pointer: &str| protocol.pointer(pointer).and_then(Value::as_u64);
+        let mut kind = text("/kind/name")?;
+        if let Some(k) = count("/kind/k") {
+            kind = kind.replacen("k ", &format!("{k}-"), 1);
+        }
+        match text("/dequantisation/name").as_deref() {
+            None | Some("none" | "continuous") => {}
+            Some("uniform k") => {
+                let k = count("/dequantisation/k").unwrap_or_default();
+                kind = format!("{kind}, {k} draws of uniform noise");
+            }
+            Some(noise) => kind = format!("{kind}, {noise} noise"),
+        }
+        if let Some(given) = self.record.get("given").and_then(Value::as_str) {
+            kind = format!("{kind}, given {given}");
+        }
+        Some(kind)
+    }
+}
+
 /// A number to hold a score against.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Baseline {

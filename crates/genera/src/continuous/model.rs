@@ -153,7 +153,10 @@ impl<F: VectorField> ContinuousFlow<F> {
             }
         }
         let (rows, device) = (log_det.len(), plain_device(&self.field));
-        (device_rows(there.into_iter(), features, &device), Tensor::from_data(TensorData::new(log_det, [rows]), &device))
+        (
+            device_rows(there.into_iter(), features, &device),
+            Tensor::from_data(TensorData::new(log_det, [rows]), &device),
+        )
     }
 
     fn augmented(&self, directions: Directions, beside: Beside) -> Augmented<'_, F> {
