@@ -229,7 +229,7 @@ mod tests {
 
     fn seen(n: usize, d: usize) -> Seen {
         let features = genera_rng::Rng::new(n as u64).normal(n, d);
-        Seen::new(features, n, Some((vec![0.25, 0.75].repeat(n), 2)))
+        Seen::new(features, n, Some(([0.25, 0.75].repeat(n), 2)))
     }
 
     #[test]

@@ -157,14 +157,14 @@ fn tell_scores(report: &mut Report, scores: &Scores) {
 }
 
 fn lines(sweep: &Sweep) -> Lines {
-    let measures: [(&str, fn(&SweepPoint) -> f64); 3] = [
-        ("precision", |point| point.precision),
-        ("recall", |point| point.recall),
-        ("coverage", |point| point.coverage),
-    ];
-    let of = |(name, value): &(&str, fn(&SweepPoint) -> f64)| {
-        ((*name).to_owned(), sweep.points.iter().map(|point| (point.at, value(point))).collect())
+    let of = |name: &str, value: fn(&SweepPoint) -> f64| {
+        (name.to_owned(), sweep.points.iter().map(|point| (point.at, value(point))).collect())
     };
+    let series = vec![
+        of("precision", |point| point.precision),
+        of("recall", |point| point.recall),
+        of("coverage", |point| point.coverage),
+    ];
     let x_label = match sweep.kind.as_str() {
         "truncation" => "largest absolute value of the noise".to_owned(),
         kind => kind.to_owned(),
@@ -174,7 +174,7 @@ fn lines(sweep: &Sweep) -> Lines {
     let mut title = sweep.kind.clone();
     title.get_mut(..1).into_iter().for_each(str::make_ascii_uppercase);
     let note = format!("{} samples at each value, by {}{}.", sweep.n, sweep.by, best.unwrap_or_default());
-    Lines { title, x_label, note, series: measures.iter().map(of).collect() }
+    Lines { title, x_label, note, series }
 }
 
 fn show_samples(report: &mut Report, subject: &Subject<'_>, draw: &Draw<'_>) -> Outcome {

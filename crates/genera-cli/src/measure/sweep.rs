@@ -12,8 +12,11 @@ use crate::data::numbers;
 use crate::failure::{Failure, Outcome};
 use crate::run::{Sweep, SweepPoint};
 
+/// Name, constructor, usual values.
+type Kind = (&'static str, fn(f64) -> Caution, &'static [f64]);
+
 /// The kinds of caution, and the values that are tried if none are named: the last is (next to) the model itself.
-const KINDS: [(&str, fn(f64) -> Caution, &[f64]); 2] = [
+const KINDS: [Kind; 2] = [
     ("temperature", Caution::Temperature, &[0.3, 0.5, 0.7, 0.8, 0.9, 1.0]),
     ("truncation", Caution::Truncation, &[0.3, 0.6, 1.0, 1.5, 2.0, 4.0]),
 ];
