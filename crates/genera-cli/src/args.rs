@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::device::DeviceName;
+use crate::measure::SweepRequest;
 use crate::metrics::Also;
 use genera::features::inception::Resize;
 
@@ -136,6 +137,14 @@ pub struct Eval {
     /// The run of the classifier that measures `...@CLASSIFIER` [default: runs/CLASSIFIER-0 beside this run]
     #[arg(long, value_name = "RUN")]
     pub classifier: Option<PathBuf>,
+    /// Draw with more and more caution as well, and measure what it does to fidelity and variety: `temperature` or
+    /// `truncation` of the model's noise, with values if not the usual ones (temperature=0.5,0.8,1), or all that the
+    /// model has (repeatable)
+    #[arg(long, value_name = "KIND[=VALUE,...]", num_args = 0..=1, require_equals = true, default_missing_value = "all")]
+    pub sweep: Vec<SweepRequest>,
+    /// 95 % intervals of what compares samples with data, from so many pairs of random halves; each measures anew
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(10..))]
+    pub intervals: Option<u32>,
 }
 
 #[derive(Debug, Args)]
@@ -145,11 +154,12 @@ pub struct Metrics {
     pub real: String,
     /// What is held against it, likewise
     pub fake: String,
-    /// What looks at the pictures: inception, digits, mnist, pixels, or the description of a network (.json); see
-    /// docs/networks
+    /// What looks at the pictures: inception, digits, mnist, fashion, pixels, or the description of a network (.json);
+    /// see docs/networks
     #[arg(long, value_name = "NAME | FILE.json", default_value = "pixels")]
     pub features: String,
-    /// The weights of inception or of a described network (.pth or .safetensors), or the run of the MNIST classifier
+    /// The weights of inception or of a described network (.pth or .safetensors), or the run of a classifier
+    /// [default: for inception what `genera data fetch inception` got, for mnist and fashion runs/CLASSIFIER-0]
     #[arg(long, value_name = "FILE | RUN")]
     pub weights: Option<PathBuf>,
     /// How pictures are brought to the size of inception: legacy-tensorflow (as torch-fidelity), legacy-pytorch, or
@@ -183,6 +193,10 @@ pub struct Metrics {
     /// The seed of everything random
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
+    /// Neither take features from the cache nor keep them there; it lies in $GENERA_CACHE or the user's folder of caches,
+    /// and goes by the content of the sets
+    #[arg(long)]
+    pub no_cache: bool,
     /// Keep the statistics of the first set: give the file in place of the set next time
     #[arg(long, value_name = "FILE.npz")]
     pub save_statistics: Option<PathBuf>,
@@ -196,6 +210,10 @@ pub struct Compare {
     /// Runs that `genera eval` has measured
     #[arg(required = true, value_name = "RUN")]
     pub runs: Vec<PathBuf>,
+    /// Rank likelihoods of different kinds (exact ones, bounds, estimates) against each other, in one column that shows
+    /// the kinds; otherwise each kind has a column of its own
+    #[arg(long)]
+    pub across_kinds: bool,
     /// Where to write the comparison [default: Markdown, or JSON with --json, on stdout]
     #[arg(long, short, value_name = "FILE.html | .md | .json")]
     pub out: Option<PathBuf>,
@@ -227,10 +245,14 @@ pub struct Data {
 
 #[derive(Debug, Subcommand)]
 pub enum DataAction {
-    /// Download a public set, with checksums
+    /// Download a public set, or the weights of Inception, with checksums; what broke off is continued
     Fetch {
-        /// The set
+        /// The set: mnist, fashion-mnist, cifar10, cifar100; or inception
         name: String,
+        /// Take the files from URL/NAME/FILE (inception: URL/FILE) instead of where they are published; the checksums
+        /// are the same
+        #[arg(long, value_name = "URL", env = "GENERA_MIRROR")]
+        mirror: Option<String>,
     },
 }
 

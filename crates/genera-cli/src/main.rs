@@ -21,6 +21,8 @@ mod pipeline;
 mod recipe;
 mod report;
 mod run;
+mod seen;
+mod show;
 mod signals;
 mod training;
 

@@ -78,6 +78,68 @@ fn folders_are_measured_and_statistics_are_reused() {
     assert!(here.join("kept/real.npy").is_file() && here.join("kept/fake.logits.npy").is_file());
 }
 
+/// What the program says on stderr as it measures.
+fn remarks(folder: &Path, arguments: &[&str]) -> String {
+    let output = genera(folder).arg("metrics").args(arguments).output().unwrap();
+    assert!(output.status.success(), "{}", common::text(&output.stderr));
+    common::text(&output.stderr)
+}
+
+#[test]
+fn features_are_kept_until_the_pictures_change() {
+    let scratch = tempdir().unwrap();
+    let here = scratch.path();
+    pictures(here, "real", 90, 1);
+    pictures(here, "fake", 80, 2);
+    let arguments = ["real", "fake", "--features", "digits", "--also", "two-sample"];
+    let kept = || std::fs::read_dir(here.join(".cache")).map_or(0, Iterator::count);
+    let apart = measures(here, &[&arguments[..], &["--no-cache"]].concat());
+    assert_eq!(kept(), 0);
+    let first = measures(here, &arguments);
+    assert_eq!(kept(), 2);
+    assert!(!remarks(here, &[&arguments[..], &["--no-cache"]].concat()).contains("taken from"));
+    assert_eq!(remarks(here, &arguments).matches("taken from").count(), 2);
+    let same = |one: &Value, two: &Value| {
+        let values = |found: &Value| -> Vec<(String, f64)> {
+            let all = found["measures"].as_array().unwrap();
+            all.iter().map(|m| (m["measure"].to_string(), m["value"].as_f64().unwrap())).collect()
+        };
+        values(one).iter().zip(values(two)).all(|((a, x), (b, y))| *a == b && (x - y).abs() <= 1e-9 * x.abs())
+    };
+    assert!(same(&first, &measures(here, &arguments)) && same(&first, &apart));
+    // Another network, another content: looked at anew.
+    measures(here, &["real", "fake", "--features", "pixels"]);
+    assert_eq!(kept(), 2, "nothing is kept of what costs nothing");
+    std::fs::rename(here.join("fake"), here.join("moved")).unwrap();
+    assert_eq!(remarks(here, &["real", "moved", "--features", "digits"]).matches("taken from").count(), 2);
+    GrayImage::from_pixel(8, 8, Luma([9])).save(here.join("moved/000.png")).unwrap();
+    assert_eq!(remarks(here, &["real", "moved", "--features", "digits"]).matches("taken from").count(), 1);
+    assert_eq!(kept(), 3);
+    // A damaged file is no harm.
+    for file in std::fs::read_dir(here.join(".cache")).unwrap() {
+        std::fs::write(file.unwrap().path(), b"junk").unwrap();
+    }
+    std::fs::rename(here.join("moved"), here.join("fake")).unwrap();
+    pictures(here, "fake", 80, 2);
+    assert!(same(&first, &measures(here, &arguments)));
+}
+
+#[test]
+fn every_measure_has_an_interval() {
+    let scratch = tempdir().unwrap();
+    let here = scratch.path();
+    pictures(here, "real", 60, 1);
+    pictures(here, "fake", 60, 2);
+    let also = "frechet-infinity,mmd,two-sample,sliced-wasserstein,wasserstein,sinkhorn";
+    let found = measures(here, &["real", "fake", "--features", "digits", "--also", also, "--intervals", "10"]);
+    let all = found["measures"].as_array().unwrap();
+    assert_eq!(all.len(), 15, "{found}");
+    for one in all {
+        let ends = one["interval"].as_array().unwrap_or_else(|| panic!("no interval: {one}"));
+        assert!(ends[0].as_f64().unwrap() <= ends[1].as_f64().unwrap(), "{one}");
+    }
+}
+
 #[test]
 fn hostile_pictures_are_named() {
     let scratch = tempdir().unwrap();
@@ -94,6 +156,8 @@ fn hostile_pictures_are_named() {
         let arguments = ["metrics", "real", name, "--save-statistics", "never.npz", "--save-features", "never"];
         fail(here, &arguments, 1, error);
         assert!(!here.join("never.npz").exists() && !here.join("never").exists(), "{name}: something was written");
+        let left = std::fs::read_dir(here).unwrap().map(|entry| entry.unwrap().file_name());
+        assert!(left.filter(|name| name.to_string_lossy().ends_with(".tmp")).count() == 0);
         // A network brings pictures of any size to its own; what is no picture stays an error.
         let arguments = ["real", name, "--features", "digits"];
         match name {
@@ -101,6 +165,11 @@ fn hostile_pictures_are_named() {
             _ => assert_eq!(measures(here, &arguments)["fake"]["n"], 13),
         }
     }
+    // A hundred million pixels in a file of a hundred kilobytes.
+    pictures(here, "vast", 3, 2);
+    GrayImage::new(10_000, 10_000).save(here.join("vast/9.png")).unwrap();
+    fail(here, &["metrics", "real", "vast"], 1, "9.png: shape [1, 10000, 10000]");
+    assert_eq!(measures(here, &["real", "vast", "--features", "digits"])["fake"]["n"], 4);
     // Grey, colour and alpha side by side.
     pictures(here, "mixed", 4, 3);
     let save = |picture: DynamicImage, name: &str| picture.save(here.join("mixed").join(name)).unwrap();
@@ -137,7 +206,13 @@ fn hostile_arrays_are_named() {
     }
     std::fs::write(here.join("junk.npz"), b"PK nothing").unwrap();
     fail(here, &["metrics", "good.npz", "junk.npz"], 1, "junk.npz");
-    fail(here, &["metrics", "digits", "digits", "--features", "inception"], 2, "needs --weights");
+    let hint = "`genera data fetch inception`";
+    fail(here, &["metrics", "digits", "digits", "--features", "inception", "--data", "."], 2, hint);
+    std::fs::create_dir(here.join("inception")).unwrap();
+    let weights = here.join("inception/weights-inception-2015-12-05-6726825d.pth");
+    std::fs::write(&weights, b"junk").unwrap();
+    let name = "weights-inception-2015-12-05-6726825d.pth";
+    fail(here, &["metrics", "digits", "digits", "--features", "inception", "--data", "."], 1, name);
     std::fs::write(here.join("w.pth"), b"junk").unwrap();
     fail(here, &["metrics", "digits", "digits", "--features", "inception", "--weights", "w.pth"], 1, "w.pth");
     fail(here, &["metrics", "digits", "digits", "--features", "net.json", "--weights", "w.pth"], 2, "no such file");
@@ -174,6 +249,19 @@ fn runs_are_measured_and_compared() {
     assert!(page.contains("Quality against speed") && page.contains("seed 1"));
     let json: Value = serde_json::from_str(&succeed(here, &["compare", "one", "--json"])).unwrap();
     assert!(json[0]["lines"][0]["parameters"].as_u64().unwrap() > 0);
+    // An exact likelihood beside bounds: apart, unless asked.
+    let flow = ["train", "planar-moons", "--seed", "5", "--out", "three", "--set", "train.steps=3"];
+    let small = ["--set", "data.points=200", "--set", "train.preview_every=0", "--set", "train.batch_size=16"];
+    let measure = ["--set", "measure={samples=40,permutations=20}"];
+    succeed(here, &[&flow[..], &small, &measure].concat());
+    let apart = succeed(here, &["compare", "one", "two", "three"]);
+    let head = apart.lines().find(|line| line.contains("model")).unwrap();
+    assert!(head.contains("nats a row (exact)") && head.contains("nats a row (lower bound)"), "{apart}");
+    assert!(apart.contains("--across-kinds"));
+    let together = succeed(here, &["compare", "one", "two", "three", "--across-kinds"]);
+    let head = together.lines().find(|line| line.contains("model")).unwrap();
+    assert_eq!(head.matches("nats a row").count(), 1, "{together}");
+    assert!(together.contains("(exact)") && together.contains("(lower bound)"), "{together}");
     fail(here, &["compare", "nowhere"], 1, "nowhere");
     fail(here, &["compare", "one", "--out", "x.csv"], 2, ".html, .md or .json");
 }

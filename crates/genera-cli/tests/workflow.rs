@@ -218,6 +218,28 @@ fn every_recipe_takes_three_steps() {
         succeed(here, &arguments);
         assert!(here.join(name).join("report.html").is_file(), "{name}");
     }
+    // What a model can do is on its page, and nothing else.
+    let sections = ["latents", "completions", "field", "volume"];
+    for (name, wanted) in [
+        ("vae-digits", &["latents"][..]),
+        ("vae-flow-prior-mnist", &["latents"]),
+        ("vqvae-digits", &["latents"]),
+        ("pixelcnn-digits", &["completions", "field"]),
+        ("imagegpt-digits", &["completions"]),
+        ("realnvp-moons", &["volume"]),
+        ("cnf-moons", &["volume"]),
+        ("realnvp-digits", &["latents", "volume"]),
+        ("gmm-flower", &[]),
+        ("ddpm-digits", &[]),
+    ] {
+        let page = fs::read_to_string(here.join(name).join("report.html")).unwrap();
+        let found: Vec<&str> =
+            sections.into_iter().filter(|id| page.contains(&format!("<section id=\"{id}\""))).collect();
+        assert_eq!(found, wanted, "{name}");
+        assert!(!page.contains("not a number"), "{name}");
+        let bent = page.contains("lines of a regular grid of noise");
+        assert_eq!(bent, ["realnvp-moons", "cnf-moons"].contains(&name), "{name}");
+    }
 }
 
 #[test]

@@ -89,13 +89,19 @@ impl Public {
         }
     }
 
-    /// Downloads what is missing of it into `folder/NAME`, and returns that folder. See [`fetch`].
+    /// Downloads what is missing of it into `folder/NAME`, and returns that folder. See [`fetch`]. From a `mirror` come
+    /// `MIRROR/NAME/FILE`.
     ///
     /// # Errors
     /// As those of [`fetch`].
-    pub fn fetch(self, folder: &Path, mut progress: impl FnMut(Progress<'_>)) -> Result<PathBuf> {
+    pub fn fetch(self, folder: &Path, mirror: Option<&str>, mut progress: impl FnMut(Progress<'_>)) -> Result<PathBuf> {
         let folder = folder.join(self.name());
-        self.remotes().iter().try_for_each(|remote| fetch(remote, &folder, &mut progress).map(drop))?;
+        // The sets share names of files.
+        let mirror = mirror.map(|mirror| format!("{}/{}", mirror.trim_end_matches('/'), self.name()));
+        for remote in self.remotes() {
+            let url = remote.url_at(mirror.as_deref());
+            fetch(&Remote { url: &url, ..*remote }, &folder, &mut progress)?;
+        }
         Ok(folder)
     }
 

@@ -204,6 +204,11 @@ impl Table {
         &self.values
     }
 
+    /// The values alone.
+    pub fn into_values(self) -> Vec<f32> {
+        self.values
+    }
+
     /// The values of row `index`, `[F]`.
     ///
     /// # Panics

@@ -25,6 +25,16 @@ pub struct Remote<'a> {
     pub checksum: Checksum<'a>,
 }
 
+impl Remote<'_> {
+    /// The address of the file where it is published, or under that of a mirror: `MIRROR/FILE`.
+    pub fn url_at(&self, mirror: Option<&str>) -> String {
+        match mirror {
+            Some(mirror) => format!("{}/{}", mirror.trim_end_matches('/'), self.file),
+            None => self.url.to_owned(),
+        }
+    }
+}
+
 /// A published checksum, in lower-case hexadecimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Checksum<'a> {

@@ -56,20 +56,36 @@ pub fn halves(
     measure: impl Fn(&Points<'_>, &Points<'_>) -> Result<f64, MetricError>,
 ) -> Result<Halves, MetricError> {
     x.same_columns(y)?;
+    halves_of_each(x, y, resamples, rng, |x, y| Ok([measure(x, y)?])).map(|[found]| found)
+}
+
+/// The same of several measures that one pass gives, and of sets that may have different columns.
+///
+/// # Errors
+/// As those of [`halves`], but for the columns.
+pub fn halves_of_each<const K: usize>(
+    x: &Points<'_>,
+    y: &Points<'_>,
+    resamples: usize,
+    rng: &mut Rng,
+    measure: impl Fn(&Points<'_>, &Points<'_>) -> Result<[f64; K], MetricError>,
+) -> Result<[Halves; K], MetricError> {
     x.at_least(4, "an interval from halves")?;
     y.at_least(4, "an interval from halves")?;
     require(resamples >= 2, "the number of resamples", resamples as f64, "at least 2")?;
-    let finite = |value: f64| require(value.is_finite(), "the measure", value, "finite").map(|()| value);
-    let estimate = finite(measure(x, y)?)?;
+    let finite = |values: [f64; K]| {
+        values.iter().try_for_each(|value| require(value.is_finite(), "the measure", *value, "finite")).map(|()| values)
+    };
+    let estimates = finite(measure(x, y)?)?;
+    let mut found = estimates.map(|estimate| Halves { estimate, replicates: Vec::with_capacity(resamples) });
     let mut half = |points: &Points<'_>| points.gather(&rng.permutation(points.n())[..points.n() / 2]);
-    let mut replicates = Vec::with_capacity(resamples);
     for _ in 0..resamples {
         let (a, b) = (half(x), half(y));
         let (a, b) = (Points::new(&a, x.n() / 2, x.d())?, Points::new(&b, y.n() / 2, y.d())?);
-        replicates.push(finite(measure(&a, &b)?)?);
+        found.iter_mut().zip(finite(measure(&a, &b)?)?).for_each(|(found, value)| found.replicates.push(value));
     }
-    replicates.sort_unstable_by(f64::total_cmp);
-    Ok(Halves { estimate, replicates })
+    found.iter_mut().for_each(|found| found.replicates.sort_unstable_by(f64::total_cmp));
+    Ok(found)
 }
 
 #[cfg(test)]
@@ -115,6 +131,55 @@ mod tests {
             let said = errors.iter().sum::<f64>() / errors.len() as f64;
             assert!((0.6..1.6).contains(&(said / spread)), "{said} against {spread}");
         }
+    }
+
+    #[test]
+    fn every_measure_has_its_interval() {
+        use crate::*;
+        let (x, y) = (normal(1, 60, 3), normal(2, 50, 3));
+        let train = normal(3, 40, 3);
+        let train = Points::new(&train, 40, 3).unwrap();
+        let (x, y) = (Points::new(&x, 60, 3).unwrap(), Points::new(&y, 50, 3).unwrap());
+        let rng = || Rng::new(7);
+        let kernel = Kernel::around_median(&x, &y).unwrap();
+        let sinkhorn = Sinkhorn { epsilon: 0.5, tolerance: 1e-3, iterations: 500 };
+        let measures: [(&str, Box<dyn Fn(&Points<'_>, &Points<'_>) -> Result<f64, MetricError>>); 16] = [
+            ("frechet", Box::new(|x, y| Ok(frechet(x, y, "")?.value))),
+            ("frechet-infinity", Box::new(|x, y| Ok(frechet_infinity(x, y, 3, &mut rng())?.value))),
+            ("kid", Box::new(|x, y| Ok(kid(x, y, 3, 20, "", &mut rng())?.mean))),
+            ("mmd", Box::new(|x, y| mmd2_unbiased(x, y, &kernel))),
+            ("mmd, biased", Box::new(|x, y| mmd2_biased(x, y, &kernel))),
+            ("cmmd", Box::new(cmmd)),
+            ("precision", Box::new(|x, y| Ok(manifold(x, y, 3, "")?.precision))),
+            ("recall", Box::new(|x, y| Ok(manifold(x, y, 3, "")?.recall))),
+            ("density", Box::new(|x, y| Ok(manifold(x, y, 3, "")?.density))),
+            ("f-score", Box::new(|x, y| Ok(manifold(x, y, 3, "")?.f_score()))),
+            ("memorisation", Box::new(|x, y| Ok(memorisation(&train, x, y)?.closer))),
+            ("sliced", Box::new(|x, y| sliced_wasserstein(x, y, 2.0, 8, &mut rng()))),
+            ("wasserstein", Box::new(|x, y| wasserstein(x, y, 2.0))),
+            ("sinkhorn", Box::new(|x, y| sinkhorn.divergence(x, y, 2.0))),
+            ("two-sample", Box::new(|x, y| Ok(two_sample_test(x, y, Judge::Neighbours, "", &mut rng())?.accuracy))),
+            (
+                "path length",
+                Box::new(|x, _| Ok(path_length(x, &Points::new(&vec![0.0; x.n() * 3], x.n(), 3)?, 0.1, "")?.mean)),
+            ),
+        ];
+        for (name, measure) in &measures {
+            let found = halves(&x, &y, 12, &mut rng(), |x, y| measure(x, y)).unwrap_or_else(|e| panic!("{name}: {e}"));
+            let [low, high] = found.interval(0.9).unwrap();
+            assert!(low < high && found.replicates.len() == 12, "{name}: {low} {high}");
+        }
+        // What looks at class probabilities has other columns than the features.
+        let p: Vec<f64> = (0..50).flat_map(|i| [0.1, 0.9 - 0.01 * f64::from(i), 0.01 * f64::from(i)]).collect();
+        let p = Points::new(&p, 50, 3).unwrap();
+        let wide = normal(4, 60, 5);
+        let wide = Points::new(&wide, 60, 5).unwrap();
+        let [score, top] = halves_of_each(&wide, &p, 12, &mut rng(), |_, p| {
+            Ok([inception_score(p, 2, "")?.mean, classes(p, "")?.top_probability])
+        })
+        .unwrap();
+        assert!(score.standard_error() > 0.0 && top.standard_error() > 0.0);
+        assert!(halves(&wide, &p, 12, &mut rng(), |_, _| Ok(0.0)).is_err());
     }
 
     #[test]

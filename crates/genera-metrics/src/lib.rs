@@ -58,7 +58,7 @@ pub use bootstrap::{Bootstrap, Mean, bootstrap};
 pub use classes::{Classes, InceptionScore, classes, inception_score};
 pub use error::MetricError;
 pub use frechet::{Frechet, frechet, frechet_of_moments};
-pub use halves::{Halves, halves};
+pub use halves::{Halves, halves, halves_of_each};
 pub use infinity::{Extrapolation, extrapolation, frechet_infinity};
 pub use kernel::{Kernel, median_distance};
 pub use likelihood::{Dequantisation, Likelihood, LikelihoodDifference, LikelihoodKind, LogJacobian, Protocol};

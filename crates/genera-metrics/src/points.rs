@@ -78,6 +78,16 @@ impl<'a> Points<'a> {
         self.d
     }
 
+    /// The first `most` rows, or all if there are fewer; the first at least.
+    pub fn first(&self, most: usize) -> Self {
+        let n = most.clamp(1, self.n);
+        let values = match self.values {
+            Values::Single(values) => Values::Single(&values[..n * self.d]),
+            Values::Double(values) => Values::Double(&values[..n * self.d]),
+        };
+        Self { values, n, d: self.d }
+    }
+
     /// The rows of `range` in double precision, row-major: borrowed where they already are.
     pub(crate) fn rows(&self, range: Range<usize>) -> Cow<'a, [f64]> {
         let range = range.start * self.d..range.end * self.d;

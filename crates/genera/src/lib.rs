@@ -5,6 +5,7 @@
 //! through [`Rng`].
 
 pub mod autoregressive;
+mod caution;
 pub mod classical;
 pub mod continuous;
 pub mod diffusion;
@@ -14,11 +15,13 @@ pub mod interop;
 pub mod latent;
 pub mod nn;
 pub mod ode;
+pub mod stages;
 pub mod train;
 pub mod traits;
 pub mod vae;
 pub mod weights;
 
 pub use burn;
+pub use caution::Caution;
 pub use genera_kernels as kernels;
 pub use genera_rng::Rng;

@@ -4,6 +4,7 @@
 use burn::tensor::{Int, Tensor};
 use genera_rng::Rng;
 
+pub use crate::caution::Caution;
 use crate::diffusion::Level;
 use crate::weights::{Weights, WeightsError};
 
@@ -44,6 +45,13 @@ impl<X, S: Sample<X> + ?Sized> Sample<X> for &S {
     }
 }
 
+/// Something that can be drawn from with more caution than its distribution has: likelier points, less variety.
+pub trait Cautious<X = Rows> {
+    /// What draws with this much caution; none if there is nothing that this kind of caution could be taken with, or its
+    /// value makes no sense.
+    fn with_caution(&self, caution: Caution) -> Option<Box<dyn Sample<X> + '_>>;
+}
+
 /// A differentiable map with a differentiable inverse. Forward normalises (data to noise), so that training never
 /// inverts.
 pub trait Bijection {
@@ -61,6 +69,34 @@ pub trait Codec {
     fn encode(&self, x: Rows) -> Self::Code;
     /// The reconstruction of each code: `[B, F]`.
     fn decode(&self, code: Self::Code) -> Rows;
+}
+
+/// What gives rows back through a code of them, which may be lossy.
+pub trait Reconstruct {
+    /// The row that the code of each row stands for: `[B, F] -> [B, F]`.
+    fn reconstruction(&self, x: Rows) -> Rows;
+}
+
+impl<C: Codec> Reconstruct for C {
+    fn reconstruction(&self, x: Rows) -> Rows {
+        self.decode(self.encode(x))
+    }
+}
+
+/// A model of one element of a row after another.
+pub trait Elements {
+    /// Rows that agree with `x` where `known` says so, and are drawn elsewhere: `[B, T] -> [B, T]`. Known elements that come
+    /// after unknown ones do not reach back. None if rows or marks have another length than the model's.
+    fn completed(&self, x: Rows, known: &[bool], rng: &mut Rng) -> Option<Rows>;
+    /// How strongly the distribution of `element` depends on each element, the mean over the rows `x` of the absolute
+    /// gradient: `T` numbers, zero where there is no path.
+    fn field_of(&self, x: Rows, element: usize) -> Vec<f64>;
+}
+
+/// A code of whole numbers whose reconstructions have a likelihood.
+pub trait DiscreteCode: Codec<Code = Tokens> {
+    /// `log p(x|c)` of each row in nats: `[B, F], [B, T] -> [B]`.
+    fn log_likelihood(&self, x: Rows, codes: Tokens) -> Tensor<1>;
 }
 
 /// `E[x₀ | x_t]`. Implemented by trained diffusions, by guidance (which wraps another), and by exact mixtures (the
@@ -110,10 +146,20 @@ pub type Scalars = Vec<(&'static str, f64)>;
 pub struct View<'a> {
     /// Draws rows.
     pub sample: Option<&'a dyn Sample>,
+    /// Draws rows with caution.
+    pub cautious: Option<&'a dyn Cautious>,
     /// Scores rows exactly.
     pub density: Option<&'a dyn Density>,
     /// Bounds the score of rows from below.
     pub lower_bound: Option<&'a dyn LowerBound>,
+    /// Turns rows into numbers of noise and back.
+    pub bijection: Option<&'a dyn Bijection>,
+    /// Turns rows into latent numbers and back.
+    pub codec: Option<&'a dyn Codec<Code = Rows>>,
+    /// Gives rows back through a code.
+    pub reconstruct: Option<&'a dyn Reconstruct>,
+    /// Draws one element after another.
+    pub elements: Option<&'a dyn Elements>,
     /// Removes noise.
     pub denoise: Option<&'a dyn Denoise>,
     /// Maps rows to features.

@@ -7,7 +7,7 @@ use genera::burn::module::Module;
 use genera::burn::tensor::{Device, Tensor, TensorData};
 use genera::flow::{Energy, EnergyFlow, Flow, FlowConfig, Layer, Noise, PlaneEnergy, Plu, StandardNormal, Transform};
 use genera::train::{Descent, DescentConfig};
-use genera::traits::{Batch, Density, Learner, Model, Rows, Sample};
+use genera::traits::{Batch, Caution, Cautious, Density, Learner, Model, Rows, Sample};
 use genera::weights::{Array, apply, collect};
 use genera_data::Toy;
 
@@ -343,7 +343,7 @@ fn image_flows_are_bijections_with_finite_densities() {
         assert!(worst(&values(&x), &values(&back)) < 1e-4, "{json}");
         assert!(worst(&values(&forth), &values(&-inverse)) < 1e-2, "{json}");
         assert!(flow.scores(x).is_ok());
-        let cold = values(&flow.at_temperature(0.0).sample(3, &mut Rng::new(3)));
+        let cold = values(&flow.with_caution(Caution::Temperature(0.0)).unwrap().sample(3, &mut Rng::new(3)));
         assert!(cold.iter().all(|v| v.is_finite()));
         if flow.classes().is_none() {
             assert_eq!(cold[..64], cold[64..128], "without noise all samples are one");

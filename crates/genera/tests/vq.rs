@@ -3,13 +3,13 @@
 use genera::Rng;
 use genera::burn::module::{Module, ModuleDisplay};
 use genera::burn::tensor::{Device, Int, Tensor, TensorData};
-use genera::latent::Latent;
+use genera::stages::{Latent, TwoStages, VqTraining};
 use genera::train::{Descent, Gradients};
 use genera::traits::{Batch, Codec, Learner, LowerBound, Model, Rows, Sample, Tokens};
 use genera::vae::LikelihoodConfig;
 use genera::vae::vq::{
-    DiscreteVae, DiscreteVaeConfig, GridConfig, Learning, QuantiserConfig, Sharpness, Temperature, Usage, VqTraining,
-    VqVae, VqVaeConfig,
+    DiscreteVae, DiscreteVaeConfig, GridConfig, Learning, QuantiserConfig, Sharpness, Temperature, Usage, VqVae,
+    VqVaeConfig,
 };
 use genera::weights::{Metadata, collect, from_bytes, to_bytes};
 
@@ -261,6 +261,12 @@ impl genera::traits::Density<Tokens> for Shares {
     }
 }
 
+impl genera::traits::Cautious<Tokens> for Shares {
+    fn with_caution(&self, _caution: genera::Caution) -> Option<Box<dyn Sample<Tokens> + '_>> {
+        None
+    }
+}
+
 impl Sample<Tokens> for Shares {
     fn sample(&self, n: usize, rng: &mut Rng) -> Tokens {
         let logits = self.logits.val().repeat_dim(0, 4 * n);
@@ -275,9 +281,9 @@ fn the_prior_learns_once_the_code_is_learnt_and_both_resume() {
         let adam = serde_json::from_str(r#"{"optimizer": {"kind": "adam", "learning_rate": 0.05}}"#).unwrap();
         let logits = genera::burn::module::Param::from_tensor(Tensor::zeros([1, 6], &device()));
         let prior = Descent::new(Shares { logits }, adam, 80).unwrap();
-        genera::latent::TwoStages::new(training(SMALL), prior, 40)
+        TwoStages::new(training(SMALL), prior, 40)
     };
-    let walk = |stages: &mut genera::latent::TwoStages<VqTraining, Shares>, steps: std::ops::Range<u64>| {
+    let walk = |stages: &mut TwoStages<VqTraining, Shares>, steps: std::ops::Range<u64>| {
         for s in steps {
             let batch = Batch { x: pictures(32), labels: None };
             let scalars = stages.step(vec![batch], &mut Rng::new(5).at(s)).unwrap();

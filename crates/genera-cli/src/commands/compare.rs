@@ -4,14 +4,15 @@ use std::path::Path;
 
 use super::Context;
 use crate::args::Compare;
-use crate::compare::{Line, markdown, page, tables};
+use crate::compare::{Kinds, Line, markdown, page, tables};
 use crate::failure::{Failure, Outcome};
 use crate::run::write_atomically;
 
 pub fn run(context: &Context, args: &Compare) -> Outcome {
     let console = context.console;
     let line = |path: &std::path::PathBuf| Line::of(path, |complaint| console.warn(complaint));
-    let tables = tables(args.runs.iter().map(line).collect::<Outcome<_>>()?);
+    let kinds = if args.across_kinds { Kinds::Together } else { Kinds::Apart };
+    let tables = tables(args.runs.iter().map(line).collect::<Outcome<_>>()?, kinds);
     let json = || serde_json::to_string_pretty(&tables).map_err(Failure::new);
     let Some(out) = &args.out else {
         return console.say(if console.json { json()? } else { markdown(&tables) });

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use genera_data::{Dataset, Public, Request, Toy, View, data_folders, describe};
+use genera_data::{Dataset, Public, Request, Toy, View, data_folders, describe, fetch_inception, inception_weights};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
@@ -12,6 +12,8 @@ use crate::export::{Drawn, Picture};
 use crate::failure::{Failure, Outcome};
 use crate::recipe::nearest;
 
+/// What the weights of the network of the Fréchet inception distance are fetched by.
+const INCEPTION_NAME: &str = "inception";
 /// Points of a toy density that is only looked at.
 const POINTS: usize = 5000;
 /// Shades from dark to light, for looking at a picture in a terminal.
@@ -20,7 +22,7 @@ const SHADES: &[u8] = b" .:-=+*#%@";
 pub fn run(console: Console, folder: Option<&Path>, args: &Data) -> Outcome {
     let folders = data_folders(folder);
     match (&args.action, &args.name) {
-        (Some(DataAction::Fetch { name }), _) => fetch(console, folder, name),
+        (Some(DataAction::Fetch { name, mirror }), _) => fetch(console, folder, name, mirror.as_deref()),
         (None, Some(name)) => show(console, &folders, name),
         (None, None) => list(console, &folders),
     }
@@ -53,6 +55,8 @@ fn list(console: Console, folders: &[PathBuf]) -> Outcome {
     table(&rows).iter().try_for_each(|line| console.say(line))?;
     let places: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();
     console.note(format!("looked in {}", places.join(", ")));
+    let weights = inception_weights(folders).map_or_else(|| "not here".to_owned(), |path| path.display().to_string());
+    console.note(format!("weights of the network of the Fréchet inception distance (`inception`): {weights}"));
     console.note("`genera data fetch NAME` downloads one; files and folders of your own are named by their path");
     Ok(())
 }
@@ -140,12 +144,15 @@ fn shades(picture: &Picture) -> Vec<String> {
     lines.map(|line| line.chunks(picture.channels).flat_map(|pixel| [shade(pixel); 2]).collect()).collect()
 }
 
-fn fetch(console: Console, folder: Option<&Path>, name: &str) -> Outcome {
-    let public = Public::ALL.into_iter().find(|public| public.name() == name).ok_or_else(|| {
-        let names = Public::ALL.map(Public::name);
-        let hint = nearest(name, names).map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
-        Failure::Usage(format!("`{name}` is no set that can be fetched; these can: {}{hint}", names.join(", ")))
-    })?;
+fn fetch(console: Console, folder: Option<&Path>, name: &str, mirror: Option<&str>) -> Outcome {
+    let public = Public::ALL.into_iter().find(|public| public.name() == name);
+    if public.is_none() && name != INCEPTION_NAME {
+        let names: Vec<&str> = Public::ALL.map(Public::name).into_iter().chain([INCEPTION_NAME]).collect();
+        let hint =
+            nearest(name, names.iter().copied()).map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
+        let names = names.join(", ");
+        return Err(Failure::Usage(format!("`{name}` is nothing that can be fetched; these can: {names}{hint}")));
+    }
     let into = match folder {
         Some(folder) => folder.to_owned(),
         None => data_folders(None)
@@ -157,15 +164,23 @@ fn fetch(console: Console, folder: Option<&Path>, name: &str) -> Outcome {
         let style = ProgressStyle::with_template("{msg}  {bar:30}  {bytes}/{total_bytes}  {eta} left");
         ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
     });
-    let folder = public.fetch(&into, |progress| {
+    let progress = |progress: genera_data::Progress<'_>| {
         if let Some(bar) = &bar {
             bar.set_length(progress.total);
             bar.set_position(progress.received);
             bar.set_message(progress.file.to_owned());
         }
-    })?;
+    };
+    let place = match public {
+        Some(public) => public.fetch(&into, mirror, progress)?,
+        None => fetch_inception(&into, mirror, progress)?,
+    };
     if let Some(bar) = bar {
         bar.finish_and_clear();
     }
-    if console.json { console.json(&json!({ "folder": folder })) } else { console.say(folder.display()) }
+    match (console.json, public) {
+        (true, Some(_)) => console.json(&json!({ "folder": place })),
+        (true, None) => console.json(&json!({ "file": place })),
+        (false, _) => console.say(place.display()),
+    }
 }

@@ -8,7 +8,7 @@ use crate::console::{Colour, Console, table};
 use crate::export;
 use crate::failure::{Failure, Outcome};
 use crate::measure::{self, Plan};
-use crate::run::Scores;
+use crate::run::{Score, Scores, SweepPoint};
 
 pub fn run(context: &Context, args: &Eval) -> Outcome {
     let console = context.console;
@@ -18,10 +18,23 @@ pub fn run(context: &Context, args: &Eval) -> Outcome {
     let features = subject.data.shape().iter().product();
     let samples = args.samples.as_deref().map(|path| export::read_rows(path, features)).transpose()?;
     let own = samples.is_none();
-    let plan = Plan { seed: args.seed, classifier: args.classifier.as_deref(), runs, samples };
-    let scores = measure::evaluate(&subject, &plan, |what| console.note(what))?;
+    let plan = Plan {
+        seed: args.seed,
+        classifier: args.classifier.as_deref(),
+        samples,
+        sweeps: &args.sweep,
+        intervals: args.intervals.map(|n| n as usize),
+        ..Plan::usual(runs)
+    };
+    let mut scores = measure::evaluate(&subject, &plan, |what| console.note(what))?;
     // Somebody else's samples are no score of this run.
     if own {
+        // Sweeps of the same model are kept until they are made anew.
+        if let Ok(Some(before)) = loaded.run.scores()
+            && (before.step, before.recipe_sha256.as_str()) == (scores.step, scores.recipe_sha256.as_str())
+        {
+            scores.keep_sweeps(before.sweeps);
+        }
         loaded.run.write_scores(&scores)?;
     }
     if console.json {
@@ -45,7 +58,7 @@ pub fn say(console: Console, scores: &Scores) -> Outcome {
         let met = verdict.map(|verdict| verdict.met);
         rows.push(vec![
             score.measure.clone(),
-            number(score.value),
+            measured(score),
             beside.unwrap_or_default(),
             expected,
             word(console, met),
@@ -55,7 +68,28 @@ pub fn say(console: Console, scores: &Scores) -> Outcome {
         let (measure, expected) = (verdict.measure.clone(), verdict.expected.clone());
         rows.push(vec![measure, "not measured".to_owned(), String::new(), expected, word(console, Some(false))]);
     }
-    table(&rows).iter().try_for_each(|line| console.say(line))
+    table(&rows).iter().try_for_each(|line| console.say(line))?;
+    scores.sweeps.iter().try_for_each(|sweep| {
+        console.say(format!("\n{} of {} samples each, by {}", sweep.kind, sweep.n, sweep.by))?;
+        let heads = [sweep.kind.as_str(), "precision", "recall", "density", "coverage", "frechet"];
+        let row = |point: &SweepPoint| {
+            [point.at, point.precision, point.recall, point.density, point.coverage, point.frechet].map(number).to_vec()
+        };
+        let rows: Vec<Vec<String>> =
+            std::iter::once(heads.map(str::to_owned).to_vec()).chain(sweep.points.iter().map(row)).collect();
+        table(&rows).iter().try_for_each(|line| console.say(line))
+    })
+}
+
+/// The value, with its interval where one was measured.
+fn measured(score: &Score) -> String {
+    match score.record.get("interval").and_then(|interval| interval.as_array()).map(Vec::as_slice) {
+        Some([low, high]) => {
+            let end = |value: &serde_json::Value| value.as_f64().map_or_else(String::new, number);
+            format!("{} ({} to {})", number(score.value), end(low), end(high))
+        }
+        _ => number(score.value),
+    }
 }
 
 fn word(console: Console, met: Option<bool>) -> String {

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use genera_metrics::Moments;
 use serde_json::json;
 
 use super::Context;
@@ -10,8 +9,9 @@ use crate::args::Metrics;
 use crate::console::{Console, table};
 use crate::export::to_npy;
 use crate::failure::{Failure, Outcome};
-use crate::metrics::{Looker, Measured, Options, Seen, Set, Side, Statistics, measure, points};
+use crate::metrics::{Looker, Measured, Options, Set, Side, Statistics, measure};
 use crate::run::write_atomically;
+use crate::seen::{Cache, Seen};
 
 pub fn run(context: &Context, args: &Metrics) -> Outcome {
     let console = context.console;
@@ -26,15 +26,16 @@ pub fn run(context: &Context, args: &Metrics) -> Outcome {
     let only_statistics = [&real, &fake].iter().all(|set| matches!(set, Set::Statistics(_)));
     let looker = if only_statistics {
         // Nothing is looked at.
-        Looker::Pixels
+        Looker::pixels()
     } else {
         Looker::open(&args.features, args.weights.as_deref(), args.resize, context)?
     };
     let features = looker.name();
+    let cache = if args.no_cache { Cache::Off } else { Cache::usual() };
     let look = |set: Set, what: &str| -> Outcome<Side> {
         match set {
             Set::Statistics(statistics) => Ok(Side::Statistics(statistics)),
-            set => Ok(Side::Seen(looker.look(&set, what, context)?)),
+            set => Ok(Side::Seen(looker.look(set, what, &cache, context)?)),
         }
     };
     let (real, fake) = (look(real, &args.real)?, look(fake, &args.fake)?);
@@ -53,7 +54,7 @@ pub fn run(context: &Context, args: &Metrics) -> Outcome {
         let Side::Seen(seen) = &real else {
             return Err(Failure::Usage("--save-statistics: the first set is statistics already".to_owned()));
         };
-        Statistics::write(path, &Moments::of(&points(seen)?), &features)?;
+        Statistics::write(path, &seen.fitted()?, &features)?;
         console.note(format!("statistics of {} are in {}", args.real, path.display()));
     }
     if let Some(folder) = &args.save_features {
@@ -78,7 +79,7 @@ pub fn run(context: &Context, args: &Metrics) -> Outcome {
 }
 
 fn save(folder: &Path, name: &str, side: &Side) -> Outcome {
-    let Side::Seen(Seen { features, n, d, probabilities }) = side else { return Ok(()) };
+    let Side::Seen(Seen { features, n, d, probabilities, .. }) = side else { return Ok(()) };
     write_atomically(&folder.join(format!("{name}.npy")), &to_npy(&[*n, *d], features)?)?;
     if let Some((p, classes)) = probabilities {
         // As logarithms: the scores of a softmax, up to a constant.

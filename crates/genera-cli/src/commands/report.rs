@@ -14,10 +14,11 @@ use crate::export::{Drawn, Picture};
 use crate::failure::Outcome;
 use crate::measure::{Draw, Subject};
 use crate::report::{
-    Bars, Curve, Density, Facts, Frame, Likelihood, Neighbour, Picture as Shown, Plane, Report, Score as Line, Unit,
-    render,
+    Bars, Curve, Density, Facts, Frame, Likelihood, Lines, Neighbour, Picture as Shown, Plane, Report, Score as Line,
+    Unit, render,
 };
-use crate::run::{RunDir, Scores, write_atomically};
+use crate::run::{RunDir, Scores, Sweep, SweepPoint, write_atomically};
+use crate::show;
 
 /// Samples in the grid, samples shown beside their neighbours, stations of a trajectory, points and paths in the plane.
 const GRID: usize = 64;
@@ -75,6 +76,7 @@ pub fn write(run: &RunDir, subject: &Subject<'_>, scores: Option<&Scores>, conte
     }
     if let Some(draw) = Draw::of_recipe(subject)? {
         show_samples(&mut report, subject, &draw)?;
+        show::all(&mut report, subject, &draw, &Rng::new(0).fork("report"))?;
     }
     write_atomically(out, render(&report).as_bytes())
 }
@@ -106,6 +108,7 @@ fn curves(log: &[crate::run::LogLine]) -> Vec<Curve> {
 }
 
 fn tell_scores(report: &mut Report, scores: &Scores) {
+    report.sweeps = scores.sweeps.iter().map(lines).collect();
     for score in &scores.measures {
         let verdict = scores.verdicts.iter().find(|verdict| verdict.measure == score.measure);
         let number = |key: &str| score.record.get(key).and_then(serde_json::Value::as_f64);
@@ -117,7 +120,7 @@ fn tell_scores(report: &mut Report, scores: &Scores) {
             let bits = scores.measures.iter().find(|other| other.measure == "bits-per-dimension@held-out");
             report.likelihoods.push(Likelihood {
                 split: "held out".to_owned(),
-                kind: text("/protocol/kind/name").replace('_', " "),
+                kind: score.kind().unwrap_or_default(),
                 negative_log_likelihood: -score.value,
                 standard_error: number("standard_error").unwrap_or(0.0),
                 bits_per_dim: bits.map(|bits| bits.value),
@@ -151,6 +154,27 @@ fn tell_scores(report: &mut Report, scores: &Scores) {
             holds: verdict.map(|verdict| verdict.met),
         });
     }
+}
+
+fn lines(sweep: &Sweep) -> Lines {
+    let of = |name: &str, value: fn(&SweepPoint) -> f64| {
+        (name.to_owned(), sweep.points.iter().map(|point| (point.at, value(point))).collect())
+    };
+    let series = vec![
+        of("precision", |point| point.precision),
+        of("recall", |point| point.recall),
+        of("coverage", |point| point.coverage),
+    ];
+    let x_label = match sweep.kind.as_str() {
+        "truncation" => "largest absolute value of the noise".to_owned(),
+        kind => kind.to_owned(),
+    };
+    let best = sweep.points.iter().min_by(|a, b| a.frechet.total_cmp(&b.frechet));
+    let best = best.map(|best| format!("; the Fréchet distance is least, {:.3}, at {}", best.frechet, best.at));
+    let mut title = sweep.kind.clone();
+    title.get_mut(..1).into_iter().for_each(str::make_ascii_uppercase);
+    let note = format!("{} samples at each value, by {}{}.", sweep.n, sweep.by, best.unwrap_or_default());
+    Lines { title, x_label, note, series }
 }
 
 fn show_samples(report: &mut Report, subject: &Subject<'_>, draw: &Draw<'_>) -> Outcome {
@@ -213,6 +237,7 @@ fn show_plane(report: &mut Report, subject: &Subject<'_>, draw: &Draw<'_>, rng: 
         data,
         samples: pairs(&drawn.rows),
         trajectories,
+        bent: Vec::new(),
     });
     Ok(())
 }

@@ -156,8 +156,7 @@ fn conclude(context: &Context, run: &RunDir, trainee: &dyn Trainee, data: &Data)
         device: &context.device,
         step: recipe.train.steps,
     };
-    let plan =
-        measure::Plan { seed: 0, classifier: None, runs: run.path().parent().unwrap_or(Path::new(".")), samples: None };
+    let plan = measure::Plan::usual(run.path().parent().unwrap_or(Path::new(".")));
     let scores = measure::evaluate(&subject, &plan, |what| console.note(what))?;
     run.write_scores(&scores)?;
     super::report::write(run, &subject, Some(&scores), context, &run.report_path())?;

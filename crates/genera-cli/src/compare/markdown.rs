@@ -20,12 +20,13 @@ pub fn markdown(tables: &[Table]) -> String {
                 line.name(&table.lines),
                 line.family.clone(),
                 line.parameters.map_or_else(|| "–".to_owned(), number::count),
-                line.minutes.map_or_else(|| "–".to_owned(), |minutes| format!("{} min", number::fixed(minutes, 1))),
+                line.minutes.map_or_else(|| "–".to_owned(), number::duration),
             ];
             let measured = table.columns.iter().map(|column| match &column.cells[index] {
                 None => "–".to_owned(),
                 Some(found) => {
-                    let kind = found.kind.as_ref().map(|kind| format!(" ({kind})")).unwrap_or_default();
+                    let kind = found.kind.as_ref().filter(|kind| !column.says(kind));
+                    let kind = kind.map(|kind| format!(" ({kind})")).unwrap_or_default();
                     let mark = if found.best { "**" } else { "" };
                     format!("{mark}{}{mark}{kind}", found.text)
                 }
@@ -45,13 +46,23 @@ pub fn notes(table: &Table) -> Vec<String> {
     let mut notes = Vec::new();
     if table.columns.iter().any(|column| column.mixed) {
         notes.push(
-            "Likelihoods of different kinds stand side by side and are not ranked: a lower bound says that the \
-             likelihood is at least so high, an exact one what it is."
+            "Likelihoods of different kinds are ranked against each other, as was asked for: a lower bound says that \
+             the likelihood is at least so high, an exact one what it is."
+                .to_owned(),
+        );
+    }
+    let apart = |column: &Column| table.columns.iter().filter(|other| other.measure == column.measure).count() > 1;
+    if table.columns.iter().any(apart) {
+        notes.push(
+            "Likelihoods of different kinds stand in columns of their own and are not compared; --across-kinds puts \
+             them side by side."
                 .to_owned(),
         );
     }
     if table.columns.iter().any(|column| column.cells.iter().flatten().any(|cell| cell.best)) {
-        notes.push("Bold: the best of its column; differences within the standard error mean nothing.".to_owned());
+        notes.push("Bold: the best of its column; differences within the standard error mean nothing, and estimates below zero \
+             count as zero."
+                .to_owned());
     }
     notes
 }

@@ -21,16 +21,17 @@ use crate::run::{RunDir, Score};
 
 /// What is shown of each run, where it was measured, in this order: the measure up to its `@`, the words above its
 /// column, and which end of it is good.
-const COLUMNS: [(&str, &str, Good); 15] = [
+const COLUMNS: [(&str, &str, Good); 16] = [
     ("nats", "likelihood, nats a row", Good::High),
     ("bits-per-dimension", "bits a dimension", Good::Low),
     ("kl", "divergence, nats", Good::Low),
     ("frechet", "Fréchet distance", Good::Low),
     ("frechet-ratio", "… over that of data", Good::Low),
-    ("kid", "kernel distance", Good::Low),
-    ("mmd", "mean discrepancy", Good::Low),
+    ("kid", "kernel distance", Good::Zero),
+    ("mmd", "mean discrepancy", Good::Zero),
     ("precision", "precision", Good::High),
     ("recall", "recall", Good::High),
+    ("density", "density", Good::None),
     ("coverage", "coverage", Good::High),
     ("rarest-class", "rarest class", Good::High),
     ("top-probability", "surest class", Good::None),
@@ -45,6 +46,8 @@ const COLUMNS: [(&str, &str, Good); 15] = [
 pub enum Good {
     High,
     Low,
+    /// Zero: an estimate without bias, which chance may carry below.
+    Zero,
     /// Neither: there is a right value in between, or the measure means little alone.
     None,
 }
@@ -70,8 +73,10 @@ pub struct Line {
 pub struct Cell {
     pub value: f64,
     pub text: String,
-    /// What a likelihood is: exact, a bound, an estimate.
+    /// What a likelihood is: exact, a bound, an estimate, and of which noise.
     pub kind: Option<String>,
+    /// The values that an element of the data has for it; likelihoods of others do not compare at all.
+    pub levels: Option<u64>,
     /// Whether it is the best of its column.
     pub best: bool,
 }
@@ -84,7 +89,7 @@ pub struct Column {
     /// What it was measured with or on, if that is not held-out data.
     pub on: Option<String>,
     pub good: Good,
-    /// Likelihoods of different kinds stand in it: they are not ranked.
+    /// Likelihoods of different kinds stand in it, because they were asked for so.
     pub mixed: bool,
     /// One a line.
     pub cells: Vec<Option<Cell>>,
@@ -96,6 +101,13 @@ pub struct Table {
     pub data: String,
     pub lines: Vec<Line>,
     pub columns: Vec<Column>,
+}
+
+impl Column {
+    /// Whether its head says that it is of this kind.
+    fn says(&self, kind: &str) -> bool {
+        self.on.as_ref().is_some_and(|on| on.starts_with(kind))
+    }
 }
 
 impl Line {
@@ -110,7 +122,10 @@ impl Line {
         let family = serde_json::to_value(&recipe.model).ok();
         let family = family.as_ref().and_then(|model| model.get("family")).and_then(Value::as_str);
         let checkpoint = run.checkpoints().latest(complain)?;
-        let weights = checkpoint.iter().flat_map(|checkpoint| &checkpoint.groups).find(|(name, _)| name == "model");
+        // Of a model in parts, all parts: what is neither an average nor the state of an optimiser.
+        let groups = checkpoint.iter().flat_map(|checkpoint| &checkpoint.groups);
+        let weights: Vec<_> = groups.filter(|(name, _)| !name.contains("optimizer") && !name.contains("ema")).collect();
+        let count = weights.iter().flat_map(|(_, group)| group.values()).map(|array| array.values.len() as u64).sum();
         Ok(Self {
             run: path.to_owned(),
             recipe: recipe.name.clone(),
@@ -119,7 +134,7 @@ impl Line {
             data: recipe.data.name.clone(),
             seed: recipe.seed,
             steps: scores.step,
-            parameters: weights.map(|(_, weights)| weights.values().map(|array| array.values.len() as u64).sum()),
+            parameters: (!weights.is_empty()).then_some(count),
             minutes: run.log()?.last().map(|line| line.seconds / 60.0),
             measures: scores.measures,
         })
@@ -138,12 +153,23 @@ impl Line {
     }
 
     fn score(&self, measure: &str) -> Option<&Score> {
-        self.measures.iter().find(|score| score.measure == measure)
+        // Of grey levels the same likelihood in bits a dimension says more.
+        let in_bits = || self.measures.iter().any(|score| score.measure == "bits-per-dimension@held-out");
+        self.measures.iter().find(|score| score.measure == measure).filter(|_| measure != "nats@held-out" || !in_bits())
     }
 }
 
+/// Which likelihoods are compared with which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kinds {
+    /// Only those of one kind, under one noise: each has a column of its own.
+    Apart,
+    /// All: they stand in one column that shows the kinds.
+    Together,
+}
+
 /// One table for each data set, in the order in which they first occur.
-pub fn tables(lines: Vec<Line>) -> Vec<Table> {
+pub fn tables(lines: Vec<Line>, kinds: Kinds) -> Vec<Table> {
     let mut tables: Vec<(String, Vec<Line>)> = Vec::new();
     for line in lines {
         match tables.iter_mut().find(|(data, _)| *data == line.data) {
@@ -151,11 +177,11 @@ pub fn tables(lines: Vec<Line>) -> Vec<Table> {
             None => tables.push((line.data.clone(), vec![line])),
         }
     }
-    let table = |(data, lines): (String, Vec<Line>)| Table { data, columns: columns(&lines), lines };
+    let table = |(data, lines): (String, Vec<Line>)| Table { data, columns: columns(&lines, kinds), lines };
     tables.into_iter().map(table).collect()
 }
 
-fn columns(lines: &[Line]) -> Vec<Column> {
+fn columns(lines: &[Line], kinds: Kinds) -> Vec<Column> {
     let mut columns = Vec::new();
     for (kind, title, good) in COLUMNS {
         // Of each extractor of features its own column: distances in different spaces do not compare.
@@ -169,40 +195,59 @@ fn columns(lines: &[Line]) -> Vec<Column> {
         for measure in measures {
             let on =
                 measure.split_once('@').map(|(_, on)| on.to_owned()).filter(|on| on != "held-out" && on != "fresh");
-            let mut cells: Vec<Option<Cell>> =
-                lines.iter().map(|line| line.score(measure).map(|score| cell(score, good))).collect();
-            let kinds: Vec<&Option<String>> = cells.iter().flatten().map(|cell| &cell.kind).collect();
-            let mixed = kinds.windows(2).any(|pair| pair[0] != pair[1]);
-            if !mixed && kinds.len() > 1 {
-                mark_best(&mut cells, good);
+            let cells: Vec<Option<Cell>> = lines.iter().map(|line| line.score(measure).map(cell)).collect();
+            let group = |cell: &Cell| (cell.levels, cell.kind.clone().filter(|_| kinds == Kinds::Apart));
+            let mut groups = Vec::new();
+            for found in cells.iter().flatten().map(group) {
+                if !groups.contains(&found) {
+                    groups.push(found);
+                }
             }
-            columns.push(Column { measure: measure.to_owned(), title: title.to_owned(), on, good, mixed, cells });
+            let several = groups.iter().any(|other| other.0 != groups[0].0);
+            for here in &groups {
+                let of_group = |cell: &Option<Cell>| cell.clone().filter(|cell| group(cell) == *here);
+                let mut cells: Vec<Option<Cell>> = cells.iter().map(of_group).collect();
+                let first = cells.iter().flatten().next().and_then(|cell| cell.kind.clone());
+                let mixed = cells.iter().flatten().any(|cell| cell.kind != first);
+                mark_best(&mut cells, good);
+                let levels = here.0.filter(|_| several).map(|levels| format!("{levels} levels"));
+                let parts: Vec<String> = here.1.clone().into_iter().chain(levels).collect();
+                let on =
+                    if groups.len() == 1 { on.clone() } else { Some(parts.join(", ")).filter(|on| !on.is_empty()) };
+                columns.push(Column { measure: measure.to_owned(), title: title.to_owned(), on, good, mixed, cells });
+            }
         }
     }
     columns
 }
 
-fn cell(score: &Score, good: Good) -> Cell {
+fn cell(score: &Score) -> Cell {
     let error = score.record.get("standard_error").and_then(Value::as_f64);
-    // A likelihood has an end that is good; others have no kind.
-    let kind = score.record.get("protocol").and_then(|protocol| protocol.pointer("/kind/name")).and_then(Value::as_str);
-    let kind = kind.filter(|_| good != Good::None).map(|kind| kind.replace('_', " "));
-    Cell { value: score.value, text: number::measured(score.value, error), kind, best: false }
+    let levels = score.record.get("protocol").and_then(|protocol| protocol.pointer("/dequantisation/levels"));
+    let levels = levels.and_then(Value::as_u64);
+    Cell { value: score.value, text: number::measured(score.value, error), kind: score.kind(), levels, best: false }
 }
 
 fn mark_best(cells: &mut [Option<Cell>], good: Good) {
-    let better = |a: f64, b: f64| match good {
-        Good::High => a > b,
-        Good::Low => a < b,
-        Good::None => false,
+    // Higher is better; below zero chance is at work.
+    let rank = |value: f64| match good {
+        Good::High => Some(value),
+        Good::Low => Some(-value),
+        Good::Zero => Some(-value.max(0.0)),
+        Good::None => None,
     };
-    let values: Vec<f64> = cells.iter().flatten().map(|cell| cell.value).filter(|value| !value.is_nan()).collect();
-    let Some(best) = values.iter().copied().reduce(|best, value| if better(value, best) { value } else { best }) else {
-        return;
-    };
+    let ranks: Vec<Option<f64>> = cells
+        .iter()
+        .map(|cell| cell.as_ref().filter(|cell| !cell.value.is_nan()).and_then(|cell| rank(cell.value)))
+        .collect();
+    let Some(best) = ranks.iter().flatten().copied().reduce(f64::max) else { return };
     // Where all are equal none stands out.
-    if good != Good::None && values.iter().any(|value| *value != best) {
-        cells.iter_mut().flatten().for_each(|cell| cell.best = cell.value == best);
+    if ranks.iter().flatten().any(|rank| *rank != best) {
+        for (cell, rank) in cells.iter_mut().zip(ranks) {
+            if let (Some(cell), Some(rank)) = (cell, rank) {
+                cell.best = rank == best;
+            }
+        }
     }
 }
 

@@ -14,11 +14,14 @@ pub fn page(tables: &[Table]) -> String {
         header {
             h1 { "Runs compared" }
             p.claim { (runs) " runs on " (tables.len()) @if tables.len() == 1 { " data set" } @else { " data sets" } "." }
-            p.paper { "Numbers compare within a table. The numbers in the plots are those of the lines." }
+            p.paper {
+                "Numbers compare within a table. ↑ higher is better, ↓ lower is better, → 0 best at zero. The numbers in the \
+                 plots are those of the lines."
+            }
         }
         main {
             @for (index, table) in tables.iter().enumerate() {
-                section id={ "data-" (index) } aria-labelledby={ "data-" (index) "-title" } {
+                section.full id={ "data-" (index) } aria-labelledby={ "data-" (index) "-title" } {
                     h2 id={ "data-" (index) "-title" } { (table.data) }
                     div.body {
                         div.wide tabindex="0" role="group" aria-label={ "Runs on " (table.data) } { (grid(table)) }
@@ -45,13 +48,8 @@ fn grid(table: &Table) -> Markup {
                     th.number scope="col" { "Training" }
                     @for column in &table.columns {
                         th.number scope="col" {
-                            (column.title)
+                            (column.title) @if let Some(sign) = sign(column.good) { " " span.sign title=(better(column.good)) { (sign) } }
                             @if let Some(on) = &column.on { br; span.note { (on) } }
-                            @match column.good {
-                                Good::High => span.note { " higher is better" },
-                                Good::Low => span.note { " lower is better" },
-                                Good::None => {},
-                            }
                         }
                     }
                 }
@@ -61,8 +59,10 @@ fn grid(table: &Table) -> Markup {
                     tr {
                         td.number { (index + 1) }
                         th scope="row" { b { (line.name(&table.lines)) } br; span.note { (line.family) } }
-                        td.number { (line.parameters.map_or_else(|| "–".to_owned(), number::count)) }
-                        td.number { (line.minutes.map_or_else(|| "–".to_owned(), |minutes| format!("{} min", number::fixed(minutes, 1)))) }
+                        td.number data-label="Parameters" {
+                            (line.parameters.map_or_else(|| "–".to_owned(), number::count))
+                        }
+                        td.number data-label="Training" { (line.minutes.map_or_else(|| "–".to_owned(), number::duration)) }
                         @for column in &table.columns { (cell(column, index)) }
                     }
                 }
@@ -73,15 +73,42 @@ fn grid(table: &Table) -> Markup {
 
 fn cell(column: &Column, index: usize) -> Markup {
     html! {
-        td.number {
+        td.number.none[column.cells[index].is_none()] data-label=(labelled(column)) {
             @match &column.cells[index] {
                 None => "–",
                 Some(cell) => {
                     @if cell.best { b { (cell.text) } } @else { (cell.text) }
-                    @if let Some(kind) = &cell.kind { br; span.note { (kind) } }
+                    @if let Some(kind) = cell.kind.as_ref().filter(|kind| !column.says(kind)) {
+                        br; span.note { (kind) }
+                    }
                 }
             }
         }
+    }
+}
+
+/// What stands before a number where the heads of the columns do not fit.
+fn labelled(column: &Column) -> String {
+    let sign = sign(column.good).map_or_else(String::new, |sign| format!(" {sign}"));
+    format!("{}{sign}", heading(column))
+}
+
+/// Which way is better.
+fn sign(good: Good) -> Option<&'static str> {
+    match good {
+        Good::High => Some("↑"),
+        Good::Low => Some("↓"),
+        Good::Zero => Some("→ 0"),
+        Good::None => None,
+    }
+}
+
+fn better(good: Good) -> &'static str {
+    match good {
+        Good::High => "higher is better",
+        Good::Low => "lower is better",
+        Good::Zero => "near 0 is better",
+        Good::None => "",
     }
 }
 
@@ -108,10 +135,9 @@ fn scatter(title: &str, lines: &[Line], x: &Column, y: &Column) -> Markup {
     let places: Vec<_> = (0..lines.len()).filter_map(place).collect();
     let fit = |value: fn(&(usize, f64, f64)) -> f64| Scale::fit(places.iter().map(value));
     let axes = (places.len() >= 2).then(|| Some(Axes { x: fit(|place| place.1)?, y: fit(|place| place.2)? })).flatten();
-    let better = |good: Good| match good {
-        Good::High => ", higher is better",
-        Good::Low => ", lower is better",
-        Good::None => "",
+    let better = |good: Good| match better(good) {
+        "" => String::new(),
+        text => format!(", {text}"),
     };
     html! {
         @if let Some(axes) = axes {

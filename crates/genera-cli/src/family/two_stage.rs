@@ -3,10 +3,10 @@
 use genera::autoregressive::{Autoregressive, AutoregressiveConfig, Conditional, Draw};
 use genera::burn::module::Module;
 use genera::burn::tensor::Device;
-use genera::latent::{Coding, TwoStages};
 use genera::nn::Alphabet;
+use genera::stages::{Coding, TwoStages, VqTraining};
 use genera::train::Descent;
-use genera::vae::vq::{DiscreteVaeConfig, VqTraining, VqVaeConfig};
+use genera::vae::vq::{DiscreteVaeConfig, VqVaeConfig};
 use genera_rng::Rng;
 use serde::{Deserialize, Serialize};
 

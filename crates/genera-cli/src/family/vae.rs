@@ -2,10 +2,11 @@
 
 use genera::burn::module::{Module, ModuleDisplay};
 use genera::burn::tensor::Device;
+use genera::flow::FlowConfig;
 use genera::traits::{LowerBound, Sample};
 use genera::vae::{
-    Decode, Decoder, Encode, GaussianEncoder, InverseFlowConfig, LikelihoodConfig, MixturePrior, NetConfig, Network,
-    Objective, Observe, PlanarEncoder, Prior, StandardNormal, Vae, VaeConfig, VampPrior,
+    Decode, Decoder, Encode, GaussianEncoder, InverseFlowConfig, Learnt, LikelihoodConfig, MixturePrior, NetConfig,
+    Network, Objective, Observe, PlanarEncoder, Prior, StandardNormal, Vae, VaeConfig, VampPrior,
 };
 use genera_metrics::LikelihoodKind;
 use genera_rng::Rng;
@@ -68,7 +69,7 @@ pub enum PosteriorSpec {
 }
 
 /// What samples start from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum PriorSpec {
     /// `N(0, I)`.
@@ -83,6 +84,11 @@ pub enum PriorSpec {
     Vamp {
         /// Pseudo-inputs.
         inputs: usize,
+    },
+    /// A normalizing flow, learnt with everything else.
+    Flow {
+        /// Of rows as long as the latents.
+        flow: FlowConfig,
     },
 }
 
@@ -108,17 +114,21 @@ impl VaeSpec {
         let (latents, shape) = (self.latents, data.shape());
         let network = |outputs: usize, rng: &mut Rng| self.net.encoder(&shape, self.beside(data), outputs, rng, device);
         let normal = StandardNormal::new(latents, device);
-        match (self.posterior, self.prior) {
+        match (self.posterior, &self.prior) {
             (PosteriorSpec::Gaussian, prior) => {
                 let encoder = GaussianEncoder::new(network(2 * latents, rng)?);
                 match prior {
                     PriorSpec::StandardNormal => self.finish(encoder, normal, recipe, data, rng, device),
-                    PriorSpec::Mixture { components } => {
+                    &PriorSpec::Mixture { components } => {
                         at_least_one("model.prior.components", components)?;
                         let prior = MixturePrior::new(latents, components, rng, device);
                         self.finish(encoder, prior, recipe, data, rng, device)
                     }
-                    PriorSpec::Vamp { inputs } => {
+                    PriorSpec::Flow { flow } => {
+                        let prior = Learnt::new(flow.init(&[latents], None, rng, device)?);
+                        self.finish(encoder, prior, recipe, data, rng, device)
+                    }
+                    &PriorSpec::Vamp { inputs } => {
                         at_least_one("model.prior.inputs", inputs)?;
                         let rows = tensor(data.first_rows(data.train(), inputs)?, data.train().features(), device);
                         self.finish(encoder, VampPrior::new(rows), recipe, data, rng, device)

@@ -2,8 +2,9 @@
 
 use genera::burn::module::Module;
 use genera::burn::tensor::Device;
+use genera::stages::VqTraining;
 use genera::train::Descent;
-use genera::vae::vq::{DiscreteVae, DiscreteVaeConfig, VqTraining, VqVaeConfig};
+use genera::vae::vq::{DiscreteVae, DiscreteVaeConfig, VqVaeConfig};
 use genera_rng::Rng;
 
 use super::vae::check_likelihood;

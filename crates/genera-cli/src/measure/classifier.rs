@@ -1,29 +1,32 @@
-//! What a classifier says of samples: Fréchet distance on its features, which classes there are, how clear they are.
+//! What a classifier says of samples: distances of its features, which classes there are, how clear they are.
 
 use std::path::Path;
 
 use genera::burn::tensor::Device;
 use genera::features::Classifier;
 use genera::traits::Features;
+use genera::weights::Metadata;
 use genera_data::View;
-use genera_metrics::{Points, classes, frechet, kid, manifold, memorisation};
+use genera_metrics::{Kernel, Points, classes, frechet, kid, mmd2_unbiased};
 use genera_rng::Rng;
 use serde_json::json;
 
+use super::beholder::{Beholder, score};
 use super::{Plan, Subject, record};
 use crate::data::{numbers, tensor};
 use crate::export::Drawn;
 use crate::failure::{Failure, Outcome};
 use crate::family::Family;
-use crate::recipe::Measure;
-use crate::run::{Baseline, RunDir, Score};
+use crate::hash::sha256;
+use crate::recipe::{Measure, POINTS};
+use crate::run::{RunDir, Score};
+use crate::seen::Seen;
 
 /// The classifier of the embedded digits is embedded too.
 const EMBEDDED: &str = "digits-classifier";
 /// Rows at a time.
 const CHUNK: usize = 500;
-/// Neighbours that size the balls of precision, recall and coverage; subsets of the kernel distance, and their rows.
-const NEIGHBOURS: usize = 3;
+/// Subsets of the kernel distance, and their rows.
 const KID_SUBSETS: usize = 20;
 const KID_ROWS: usize = 1000;
 
@@ -31,6 +34,7 @@ const KID_ROWS: usize = 1000;
 pub struct Judge {
     name: String,
     classifier: Classifier,
+    fingerprint: String,
     device: Device,
 }
 
@@ -44,21 +48,26 @@ pub fn name_for(subject: &Subject<'_>) -> Option<String> {
         | Measure::Kid(name)
         | Measure::Precision(name)
         | Measure::Recall(name)
+        | Measure::FScore(name)
+        | Measure::Density(name)
         | Measure::Coverage(name)
-        | Measure::Memorisation(name) => Some(name.clone()),
+        | Measure::Memorisation(name)
+            if name != POINTS =>
+        {
+            Some(name.clone())
+        }
         _ => None,
     });
     named.or_else(|| (subject.recipe.data.name == "digits").then(|| EMBEDDED.to_owned()))
 }
 
 impl Judge {
-    /// The embedded classifier, or the one that a run has trained.
-    pub fn open(name: &str, plan: &Plan<'_>, device: &Device) -> Outcome<Self> {
-        let (name, device) = (name.to_owned(), device.clone());
-        if plan.classifier.is_none() && name == EMBEDDED {
-            return Ok(Self { name, classifier: Classifier::digits(&device), device });
+    /// The embedded classifier, or that of the run at `classifier`, or the one of its name among `runs`.
+    pub fn open(name: &str, classifier: Option<&Path>, runs: &Path, device: &Device) -> Outcome<Self> {
+        if classifier.is_none() && name == EMBEDDED {
+            return Ok(Self::of(name, Classifier::digits(device), device));
         }
-        let folder = plan.classifier.map_or_else(|| plan.runs.join(format!("{name}-0")), Path::to_owned);
+        let folder = classifier.map_or_else(|| runs.join(format!("{name}-0")), Path::to_owned);
         let run = RunDir::open(&folder).map_err(|_| {
             let folder = folder.display();
             Failure::new(format!("{folder}: no run of it; train it with `genera train {name} --out {folder}`"))
@@ -69,11 +78,21 @@ impl Judge {
         let checkpoint = run.checkpoints().latest(|_| ())?.ok_or_else(|| {
             Failure::new(format!("{}: no whole checkpoint yet; go on with --resume", folder.display()))
         })?;
-        let classifier = config.init(&mut genera_rng::Rng::new(0), &device)?;
+        let fresh = config.init(&mut Rng::new(0), device)?;
         let group =
             ["ema", "model"].into_iter().find_map(|name| checkpoint.groups.iter().find(|(known, _)| known == name));
         let (_, weights) = group.ok_or_else(|| Failure::new(format!("{}: no weights", folder.display())))?;
-        Ok(Self { name, classifier: genera::weights::apply(classifier, weights)?, device })
+        Ok(Self::of(name, genera::weights::apply(fresh, weights)?, device))
+    }
+
+    fn of(name: &str, classifier: Classifier, device: &Device) -> Self {
+        let fingerprint = format!("{name} {}", sha256(&classifier.to_bytes(Metadata::new())));
+        Self { name: name.to_owned(), classifier, fingerprint, device: device.clone() }
+    }
+
+    /// All that its answers depend on.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
     }
 
     /// What is printed beside its numbers.
@@ -86,74 +105,80 @@ impl Judge {
         self.classifier.config().shape
     }
 
-    /// Every measure of `drawn`, beside what held-out or training data give.
-    pub fn measure(&self, subject: &Subject<'_>, drawn: &Drawn) -> Outcome<Vec<Score>> {
-        let data = subject.data;
-        let features = data.train().features();
-        // Data and samples alike go the way from the model's numbers to the classifier's: black and white images are
-        // held against black and white ones.
-        let look = |rows: &[f32]| self.look(&symmetric(rows, drawn.view, drawn.levels), features);
-        let (samples, sample_p) = look(&drawn.rows)?;
-        let (train, _) = look(&data.first_rows(data.train(), usize::MAX)?)?;
-        let (held_out, held_out_p) = look(&data.first_rows(data.held_out(), usize::MAX)?)?;
-
-        let real = points(&held_out, data.held_out().len())?;
-        let distance = frechet(&points(&samples, drawn.n)?, &real, &self.name)?;
-        let between_real = frechet(&points(&train, data.train().len())?, &real, &self.name)?;
-        let seen = classes(&points(&sample_p, drawn.n)?, &self.name)?;
-        let seen_real = classes(&points(&held_out_p, data.held_out().len())?, &self.name)?;
+    /// Every measure of samples, beside what held-out or training data give.
+    pub fn measure(&self, beholder: &Beholder<'_>, samples: &Seen, plan: &Plan<'_>) -> Outcome<Vec<Score>> {
+        let (real, train, fake) = (beholder.held_out.points()?, beholder.train.points()?, samples.points()?);
+        let distance = frechet(&fake, &real, &self.name)?;
+        let between_real = frechet(&train, &real, &self.name)?;
+        let (p, real_p) = (probabilities(samples)?, probabilities(&beholder.held_out)?);
+        let (seen, seen_real) = (classes(&p, &self.name)?, classes(&real_p, &self.name)?);
         let rarest = |fractions: &[f64]| fractions.iter().copied().fold(f64::INFINITY, f64::min);
+        let kernel = |x: &Points<'_>| {
+            let size = KID_ROWS.min(x.n()).min(real.n());
+            kid(&real, x, KID_SUBSETS, size, &self.name, &mut Rng::new(0).fork("kid"))
+        };
+        let (kernel, kernel_of_train) = (kernel(&fake)?, kernel(&train)?);
+
+        let [kid_spread] = plan.intervals(&real, &fake, |x, y| Ok([mmd2_unbiased(x, y, &Kernel::cubic())?]))?;
+        let beside = between_real.value;
+        let [spread, ratio_spread] = plan.intervals(&real, &fake, |x, y| {
+            let value = frechet(x, y, "")?.value;
+            Ok([value, value / beside])
+        })?;
+        let [rarest_spread, top_spread] = plan.intervals(&real, &p, |_, p| {
+            let seen = classes(p, "")?;
+            Ok([rarest(&seen.fractions), seen.top_probability])
+        })?;
 
         let name = || self.name.clone();
-        let score = |measure: Measure, value: f64, baseline: Option<(&str, f64)>, details: serde_json::Value| Score {
-            measure: measure.to_string(),
-            value,
-            baseline: baseline.map(|(of, value)| Baseline { of: of.to_owned(), value }),
-            record: record(&details),
-        };
+        let n = fake.n();
         let (of_train, of_held_out) = ("training data", "held-out data");
-        let both = json!({ "n": drawn.n, "samples_and_held_out": distance, "train_and_held_out": between_real });
-        let near = |x: &[f32], n: usize| manifold(&real, &points(x, n)?, NEIGHBOURS, &self.name).map_err(Failure::from);
-        let (balls, balls_of_train) = (near(&samples, drawn.n)?, near(&train, data.train().len())?);
-        let kernel = |x: &[f32], n: usize| {
-            let (x, rng) = (points(x, n)?, &mut Rng::new(0).fork("kid"));
-            let size = KID_ROWS.min(n).min(real.n());
-            Ok::<_, Failure>(kid(&real, &x, KID_SUBSETS, size, &self.name, rng)?)
-        };
-        let (kernel, kernel_of_train) = (kernel(&samples, drawn.n)?, kernel(&train, data.train().len())?);
-        let copies = memorisation(&points(&train, data.train().len())?, &real, &points(&samples, drawn.n)?)?;
-        let copied = json!({
-            "n": drawn.n, "z": copies.z, "copies": copies.copies, "quantiles": copies.quantiles, "features": self.name,
-        });
-        let ball = |measure: Measure, of: fn(&genera_metrics::Manifold) -> f64| {
-            score(measure, of(&balls), Some((of_train, of(&balls_of_train))), json!({ "n": drawn.n, "samples": balls }))
-        };
-        Ok(vec![
-            ball(Measure::Precision(name()), |balls| balls.precision),
-            ball(Measure::Recall(name()), |balls| balls.recall),
-            ball(Measure::Coverage(name()), |balls| balls.coverage),
-            score(
-                Measure::Kid(name()),
-                kernel.mean,
-                Some((of_train, kernel_of_train.mean)),
-                json!({ "n": drawn.n, "samples_and_held_out": kernel }),
-            ),
-            score(Measure::Memorisation(name()), copies.closer, Some(("fresh data", 0.5)), copied),
-            score(Measure::Frechet(name()), distance.value, Some((of_train, between_real.value)), both.clone()),
-            score(Measure::FrechetRatio(name()), distance.value / between_real.value, None, both),
+        let both = json!({ "n": n, "samples_and_held_out": distance, "train_and_held_out": between_real });
+        let mut scores = beholder.measure(samples, plan)?;
+        // Copies are told of after the distances that they would flatter.
+        let copies =
+            scores.iter().position(|score| score.measure.starts_with("memorisation")).map(|at| scores.remove(at));
+        scores.push(score(
+            Measure::Kid(name()),
+            kernel.mean,
+            Some((of_train, kernel_of_train.mean)),
+            kid_spread,
+            &json!({ "n": n, "samples_and_held_out": kernel }),
+        ));
+        scores.extend(copies);
+        let classes_seen = json!({ "n": n, "samples": seen, "held_out": seen_real });
+        scores.extend([
+            score(Measure::Frechet(name()), distance.value, Some((of_train, beside)), spread, &both),
+            score(Measure::FrechetRatio(name()), distance.value / beside, None, ratio_spread, &both),
             score(
                 Measure::RarestClass(name()),
                 rarest(&seen.fractions),
                 Some((of_held_out, rarest(&seen_real.fractions))),
-                json!({ "n": drawn.n, "samples": seen, "held_out": seen_real }),
+                rarest_spread,
+                &classes_seen,
             ),
             score(
                 Measure::TopProbability(name()),
                 seen.top_probability,
                 Some((of_held_out, seen_real.top_probability)),
-                json!({ "n": drawn.n, "classifier": self.name }),
+                top_spread,
+                &json!({ "n": n, "classifier": self.name }),
             ),
-        ])
+        ]);
+        Ok(scores)
+    }
+
+    /// The rows of `drawn`'s view as this classifier wants them.
+    pub fn readable(&self, rows: &[f32], drawn: &Drawn) -> Vec<f32> {
+        symmetric(rows, drawn.view, drawn.levels)
+    }
+
+    /// What it sees of rows in [−1, 1].
+    pub fn see(&self, rows: &[f32], features: usize) -> Outcome<Seen> {
+        let n = rows.len() / features.max(1);
+        let (extracted, p) = self.look(rows, features)?;
+        let classes = p.len() / n.max(1);
+        Ok(Seen::new(extracted, n, Some((p.into_iter().map(f64::from).collect(), classes))))
     }
 
     /// Features and class probabilities of rows in [−1, 1], both row-major.
@@ -195,9 +220,9 @@ fn symmetric(rows: &[f32], view: View, levels: u16) -> Vec<f32> {
     rows.iter().map(|&y| 2.0 * f32::from(view.level(y, levels)) / top - 1.0).collect()
 }
 
-/// Row-major numbers as `rows` points.
-fn points(values: &[f32], rows: usize) -> Outcome<Points<'_>> {
-    Ok(Points::new(values, rows, values.len() / rows.max(1))?)
+fn probabilities(seen: &Seen) -> Outcome<Points<'_>> {
+    let (p, classes) = seen.probabilities.as_ref().ok_or_else(|| Failure::new("no class probabilities"))?;
+    Ok(Points::new(p, seen.n, *classes)?)
 }
 
 fn argmax(row: &[f32]) -> usize {

@@ -1,25 +1,34 @@
 //! Measuring a trained model: what fits it, and whether that is what its recipe promised.
 
+mod beholder;
 mod classifier;
 mod draw;
 mod likelihood;
-mod plane;
+mod points;
+mod sweep;
 
 use std::path::Path;
 
 use genera::burn::tensor::Device;
+use genera_data::Dataset;
+use genera_metrics::{MetricError, Points};
 use genera_rng::Rng;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+pub use beholder::intervals;
 pub use classifier::Judge;
 pub use draw::{Draw, Way, labels_in_turn};
+pub use sweep::SweepRequest;
+
+use beholder::Beholder;
 
 use crate::data::Data;
 use crate::failure::{Failure, Outcome};
 use crate::family::Trainee;
 use crate::recipe::{Measure, Recipe};
 use crate::run::{Score, Scores, Verdict};
+use crate::seen::Cache;
 
 /// A trained model and what it was trained on.
 pub struct Subject<'a> {
@@ -42,11 +51,35 @@ pub struct Plan<'a> {
     pub runs: &'a Path,
     /// Samples to judge in place of the model's own, row-major in the model's numbers.
     pub samples: Option<Vec<f32>>,
+    /// What to turn down, and how far.
+    pub sweeps: &'a [SweepRequest],
+    /// Pairs of halves for intervals; none without.
+    pub intervals: Option<usize>,
+    /// Where features of data are kept.
+    pub cache: Cache,
+}
+
+impl<'a> Plan<'a> {
+    /// What `genera train` measures at its end.
+    pub fn usual(runs: &'a Path) -> Self {
+        Self { seed: 0, classifier: None, runs, samples: None, sweeps: &[], intervals: None, cache: Cache::usual() }
+    }
+
+    /// The 95 % intervals of what `measure` gives of two sets, if they are asked for.
+    fn intervals<const K: usize>(
+        &self,
+        x: &Points<'_>,
+        y: &Points<'_>,
+        measure: impl Fn(&Points<'_>, &Points<'_>) -> Result<[f64; K], MetricError>,
+    ) -> Outcome<[Option<[f64; 2]>; K]> {
+        intervals(self.intervals, &Rng::new(self.seed), x, y, measure)
+    }
 }
 
 /// Measures everything that fits the model. `tell` hears what is going on and what could not be measured.
 pub fn evaluate(subject: &Subject<'_>, plan: &Plan<'_>, mut tell: impl FnMut(String)) -> Outcome<Scores> {
-    let mut measures = Vec::new();
+    sweep::check(subject, plan.sweeps)?;
+    let (mut measures, mut sweeps) = (Vec::new(), Vec::new());
     let view = subject.trainee.view();
     if let Some(draw) = Draw::of_recipe(subject)? {
         let drawn = match &plan.samples {
@@ -60,14 +93,24 @@ pub fn evaluate(subject: &Subject<'_>, plan: &Plan<'_>, mut tell: impl FnMut(Str
                 drawn
             }
         };
-        if subject.data.shape() == [2] {
+        let mut sweep = |beholder: &Beholder<'_>, tell: &mut dyn FnMut(String)| -> Outcome {
+            sweeps.extend(sweep::measure(subject, &draw, beholder, plan, tell)?);
+            Ok(())
+        };
+        if matches!(subject.data.train(), Dataset::Table(_)) {
             tell("comparing them with held-out points".to_owned());
-            measures.extend(plane::measure(subject, plan, &drawn)?);
+            let beholder = Beholder::points(subject.data)?;
+            measures.extend(points::measure(subject, &beholder, &beholder.see(&drawn)?, plan)?);
+            sweep(&beholder, &mut tell)?;
         }
         if let Some(name) = classifier::name_for(subject) {
             tell(format!("comparing them with held-out rows by {name}"));
-            match Judge::open(&name, plan, subject.device) {
-                Ok(judge) => measures.extend(judge.measure(subject, &drawn)?),
+            match Judge::open(&name, plan.classifier, plan.runs, subject.device) {
+                Ok(judge) => {
+                    let beholder = Beholder::judge(&judge, subject, &drawn, plan, &mut tell)?;
+                    measures.extend(judge.measure(&beholder, &beholder.see(&drawn)?, plan)?);
+                    sweep(&beholder, &mut tell)?;
+                }
                 // Other measures still make sense; an expectation that needs this one is then not met.
                 Err(Failure::Failed(message)) => tell(format!("not measured with {name}: {message}")),
                 Err(other) => return Err(other),
@@ -85,23 +128,24 @@ pub fn evaluate(subject: &Subject<'_>, plan: &Plan<'_>, mut tell: impl FnMut(Str
         recipe_sha256: subject.recipe_sha256.to_owned(),
         step: subject.step,
         seed: plan.seed,
-        verdicts: subject
-            .recipe
-            .expect
-            .iter()
-            .map(|expect| {
-                let measured = measures.iter().find(|score| score.measure == expect.measure.to_string());
-                let measured = measured.map(|score| score.value);
-                Verdict {
-                    measure: expect.measure.to_string(),
-                    expected: expect.bound(),
-                    measured,
-                    met: measured.is_some_and(|value| expect.holds(value)),
-                }
-            })
-            .collect(),
+        verdicts: verdicts(subject, &measures),
         measures,
+        sweeps,
     })
+}
+
+fn verdicts(subject: &Subject<'_>, measures: &[Score]) -> Vec<Verdict> {
+    let held = |expect: &crate::recipe::Expect| {
+        let measured = measures.iter().find(|score| score.measure == expect.measure.to_string());
+        let measured = measured.map(|score| score.value);
+        Verdict {
+            measure: expect.measure.to_string(),
+            expected: expect.bound(),
+            measured,
+            met: measured.is_some_and(|value| expect.holds(value)),
+        }
+    };
+    subject.recipe.expect.iter().map(held).collect()
 }
 
 fn speed(n: usize, seconds: f64) -> Score {

@@ -8,18 +8,20 @@ use std::time::Instant;
 
 use clap::ValueEnum;
 use genera_metrics::{
-    Judge, Kernel, MetricError, Moments, Points, frechet, frechet_infinity, frechet_of_moments, halves,
-    inception_score, kid, manifold, mmd2_unbiased, two_sample_test,
+    Frechet, Judge, Kernel, Manifold, MetricError, Points, Sinkhorn, frechet, frechet_infinity, frechet_of_moments,
+    inception_score, kid, manifold, median_distance, mmd2_unbiased, sliced_wasserstein, two_sample_test, wasserstein,
 };
 use genera_rng::Rng;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-pub use look::{Looker, Seen};
+pub use look::Looker;
 pub use sets::Set;
 pub use statistics::Statistics;
 
 use crate::failure::{Failure, Outcome};
+use crate::measure::intervals;
+use crate::seen::Seen;
 
 /// What is measured on request only: it takes longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -30,6 +32,12 @@ pub enum Also {
     Mmd,
     /// Whether nearest neighbours, and a logistic regression, tell the two sets apart
     TwoSample,
+    /// The 2-Wasserstein distance on random lines
+    SlicedWasserstein,
+    /// The exact 2-Wasserstein distance of the first 300 rows of each
+    Wasserstein,
+    /// The Sinkhorn divergence of squared distances, of the first 1000 rows of each
+    Sinkhorn,
 }
 
 /// How to measure.
@@ -77,44 +85,36 @@ pub fn measure(
         tell("Fréchet distance");
         return Ok(vec![of_statistics([real, fake], features, &mut warn)?]);
     };
-    let (real, fake) = (points(real_seen)?, points(fake_seen)?);
+    let sets = Sets { real: real_seen.points()?, fake: fake_seen.points()?, features, options };
+    let Sets { real, fake, .. } = &sets;
     let mut found = Vec::new();
-    let rng = |name: &str| Rng::new(options.seed).fork(name);
-    let interval = |measure: fn(&Points<'_>, &Points<'_>, usize) -> Result<f64, MetricError>| {
-        let run = |n| halves(&real, &fake, n, &mut rng("intervals"), |x, y| measure(x, y, options.k))?.interval(0.95);
-        options.intervals.map(run).transpose()
-    };
 
     tell("Fréchet distance");
     let started = Instant::now();
-    let distance = frechet(&real, &fake, features)?;
+    let distance = distance([real_seen, fake_seen], features)?;
     if let Some(notice) = distance.notice() {
         warn(format!("{notice}; take more rows than features for a Fréchet distance that means something"));
     }
-    let taken = started.elapsed();
-    let spread = interval(|x, y, _| Ok(frechet(x, y, "")?.value))?;
-    found.push(measured("frechet", distance.value, taken.as_secs_f64(), &distance).within(spread));
+    let taken = started.elapsed().as_secs_f64();
+    let spread = sets.interval(|x, y| Ok(frechet(x, y, "")?.value))?;
+    found.push(measured("frechet", distance.value, taken, &distance).within(spread));
 
     tell("kernel distance");
     let started = Instant::now();
     let size = options.kid_subset_size.unwrap_or(1000.min(real.n()).min(fake.n()));
-    let kernel = kid(&real, &fake, options.kid_subsets, size, features, &mut rng("kid"))?;
-    let taken = started.elapsed();
-    let spread = interval(|x, y, _| mmd2_unbiased(x, y, &Kernel::cubic()))?;
-    found.push(measured("kid", kernel.mean, taken.as_secs_f64(), &kernel).within(spread));
+    let kernel = kid(real, fake, options.kid_subsets, size, features, &mut sets.rng("kid"))?;
+    let taken = started.elapsed().as_secs_f64();
+    let spread = sets.interval(|x, y| mmd2_unbiased(x, y, &Kernel::cubic()))?;
+    found.push(measured("kid", kernel.mean, taken, &kernel).within(spread));
 
     if real.n().min(fake.n()) > options.k {
         tell("precision and recall");
         let started = Instant::now();
-        let balls = manifold(&real, &fake, options.k, features)?;
+        let balls = manifold(real, fake, options.k, features)?;
         let taken = started.elapsed().as_secs_f64();
-        for (name, value, spread) in [
-            ("precision", balls.precision, interval(|x, y, k| Ok(manifold(x, y, k, "")?.precision))?),
-            ("recall", balls.recall, interval(|x, y, k| Ok(manifold(x, y, k, "")?.recall))?),
-            ("f-score", balls.f_score(), interval(|x, y, k| Ok(manifold(x, y, k, "")?.f_score()))?),
-            ("density", balls.density, interval(|x, y, k| Ok(manifold(x, y, k, "")?.density))?),
-            ("coverage", balls.coverage, interval(|x, y, k| Ok(manifold(x, y, k, "")?.coverage))?),
-        ] {
+        let spreads = sets.intervals(|x, y| Ok(of_balls(&manifold(x, y, options.k, "")?)))?;
+        let names = ["precision", "recall", "f-score", "density", "coverage"];
+        for ((name, value), spread) in names.into_iter().zip(of_balls(&balls)).zip(spreads) {
             // All five come from one pass, whose record they share.
             found.push(measured(name, value, taken, &balls).within(spread));
         }
@@ -125,37 +125,103 @@ pub fn measure(
     if let Some((p, classes)) = &fake_seen.probabilities {
         tell("inception score");
         let started = Instant::now();
+        let p = Points::new(p, fake.n(), *classes)?;
         let splits = options.splits.min(fake.n());
-        let score = inception_score(&Points::new(p, fake.n(), *classes)?, splits, features)?;
-        found.push(measured("inception-score", score.mean, started.elapsed().as_secs_f64(), &score));
+        let score = inception_score(&p, splits, features)?;
+        let taken = started.elapsed().as_secs_f64();
+        let of_half = |p: &Points<'_>| Ok([inception_score(p, splits.min(p.n()), "")?.mean]);
+        let [spread] = sets.intervals_between(real, &p, |_, p| of_half(p))?;
+        found.push(measured("inception-score", score.mean, taken, &score).within(spread));
     }
     for also in &options.also {
-        found.extend(on_request(*also, [&real, &fake], features, &rng, &mut tell)?);
+        found.extend(on_request(*also, &sets, &mut tell)?);
     }
     Ok(found)
 }
 
-fn on_request(
-    also: Also,
-    [real, fake]: [&Points<'_>; 2],
-    features: &str,
-    rng: &dyn Fn(&str) -> Rng,
-    tell: &mut impl FnMut(&str),
-) -> Outcome<Vec<Measured>> {
+fn of_balls(balls: &Manifold) -> [f64; 5] {
+    [balls.precision, balls.recall, balls.f_score(), balls.density, balls.coverage]
+}
+
+/// Two sets of features, and how to measure them.
+struct Sets<'a> {
+    real: Points<'a>,
+    fake: Points<'a>,
+    features: &'a str,
+    options: &'a Options,
+}
+
+impl Sets<'_> {
+    /// Randomness of its own for each purpose.
+    fn rng(&self, name: &str) -> Rng {
+        Rng::new(self.options.seed).fork(name)
+    }
+
+    /// The 95 % interval of a measure, where intervals are asked for.
+    fn interval(
+        &self,
+        measure: impl Fn(&Points<'_>, &Points<'_>) -> Result<f64, MetricError>,
+    ) -> Outcome<Option<[f64; 2]>> {
+        self.intervals(|x, y| Ok([measure(x, y)?])).map(|[interval]| interval)
+    }
+
+    fn intervals<const K: usize>(
+        &self,
+        measure: impl Fn(&Points<'_>, &Points<'_>) -> Result<[f64; K], MetricError>,
+    ) -> Outcome<[Option<[f64; 2]>; K]> {
+        self.intervals_between(&self.real, &self.fake, measure)
+    }
+
+    fn intervals_between<const K: usize>(
+        &self,
+        x: &Points<'_>,
+        y: &Points<'_>,
+        measure: impl Fn(&Points<'_>, &Points<'_>) -> Result<[f64; K], MetricError>,
+    ) -> Outcome<[Option<[f64; 2]>; K]> {
+        intervals(self.options.intervals, &Rng::new(self.options.seed), x, y, measure)
+    }
+
+    /// The first rows of both, at most `most`.
+    fn some(&self, most: usize) -> [Points<'_>; 2] {
+        [&self.real, &self.fake].map(|set| set.first(most))
+    }
+}
+
+/// From kept moments where both sides have them, otherwise from the rows.
+fn distance([real, fake]: [&Seen; 2], features: &str) -> Outcome<Frechet> {
+    let enough = |seen: &Seen| seen.n > seen.d;
+    Ok(match (&real.moments, &fake.moments) {
+        (None, None) => frechet(&real.points()?, &fake.points()?, features)?,
+        _ if !enough(real) || !enough(fake) => frechet(&real.points()?, &fake.points()?, features)?,
+        _ => frechet_of_moments(&real.fitted()?, &fake.fitted()?, features)?,
+    })
+}
+
+/// Rows that optimal transport is computed for: its cost is that of all pairs, many times over.
+const TRANSPORTED: usize = 300;
+/// Rows of a smoothed transport, and its directions of lines.
+const SMOOTHED: usize = 1000;
+const DIRECTIONS: usize = 200;
+
+fn on_request(also: Also, sets: &Sets<'_>, tell: &mut impl FnMut(&str)) -> Outcome<Vec<Measured>> {
     let started = Instant::now();
-    let taken = || started.elapsed().as_secs_f64();
+    let Sets { real, fake, features, .. } = sets;
     Ok(match also {
         Also::FrechetInfinity => {
             tell("Fréchet distance of infinitely many samples");
-            let line = frechet_infinity(real, fake, 15, &mut rng("infinity"))?;
-            vec![measured("frechet-infinity", line.value, taken(), &line)]
+            let line = frechet_infinity(real, fake, 15, &mut sets.rng("infinity"))?;
+            let taken = started.elapsed().as_secs_f64();
+            let spread = sets.interval(|x, y| Ok(frechet_infinity(x, y, 15, &mut sets.rng("infinity"))?.value))?;
+            vec![measured("frechet-infinity", line.value, taken, &line).within(spread)]
         }
         Also::Mmd => {
             tell("maximum mean discrepancy");
             let kernel = Kernel::around_median(real, fake)?;
             let value = mmd2_unbiased(real, fake, &kernel)?;
+            let taken = started.elapsed().as_secs_f64();
+            let spread = sets.interval(|x, y| mmd2_unbiased(x, y, &kernel))?;
             let record = json!({ "kernel": kernel, "unbiased": true, "n": [real.n(), fake.n()], "features": features });
-            vec![measured("mmd", value, taken(), &record)]
+            vec![measured("mmd", value, taken, &record).within(spread)]
         }
         Also::TwoSample => {
             tell("two-sample tests");
@@ -164,10 +230,43 @@ fn on_request(
                 [("two-sample-neighbours", Judge::Neighbours), ("two-sample-logistic", Judge::Logistic)]
             {
                 let started = Instant::now();
-                let test = two_sample_test(real, fake, judge, features, &mut rng("two-sample"))?;
-                tests.push(measured(name, test.accuracy, started.elapsed().as_secs_f64(), &test));
+                let test = two_sample_test(real, fake, judge, features, &mut sets.rng("two-sample"))?;
+                let taken = started.elapsed().as_secs_f64();
+                let again = |x: &Points<'_>, y: &Points<'_>| {
+                    Ok(two_sample_test(x, y, judge, "", &mut sets.rng("two-sample"))?.accuracy)
+                };
+                tests.push(measured(name, test.accuracy, taken, &test).within(sets.interval(again)?));
             }
             tests
+        }
+        Also::SlicedWasserstein => {
+            tell("sliced Wasserstein distance");
+            let distance =
+                |x: &Points<'_>, y: &Points<'_>| sliced_wasserstein(x, y, 2.0, DIRECTIONS, &mut sets.rng("slices"));
+            let value = distance(real, fake)?;
+            let taken = started.elapsed().as_secs_f64();
+            let record =
+                json!({ "power": 2, "directions": DIRECTIONS, "n": [real.n(), fake.n()], "features": features });
+            vec![measured("sliced-wasserstein", value, taken, &record).within(sets.interval(distance)?)]
+        }
+        Also::Wasserstein | Also::Sinkhorn => {
+            let exact = also == Also::Wasserstein;
+            tell(if exact { "Wasserstein distance" } else { "Sinkhorn divergence" });
+            let [x, y] = sets.some(if exact { TRANSPORTED } else { SMOOTHED });
+            // An entropy of a twentieth of a typical cost: smooth, and near the optimum.
+            let epsilon = 0.05 * median_distance(&x, &y)?.powi(2);
+            let sinkhorn = Sinkhorn { epsilon: epsilon.max(1e-12), tolerance: 1e-3, iterations: 10_000 };
+            let distance = |x: &Points<'_>, y: &Points<'_>| match exact {
+                true => wasserstein(x, y, 2.0),
+                false => sinkhorn.divergence(x, y, 2.0),
+            };
+            let value = distance(&x, &y)?;
+            let taken = started.elapsed().as_secs_f64();
+            let [spread] = sets.intervals_between(&x, &y, |x, y| Ok([distance(x, y)?]))?;
+            let epsilon = (!exact).then_some(sinkhorn.epsilon);
+            let record = json!({ "power": 2, "epsilon": epsilon, "n": [x.n(), y.n()], "features": features });
+            let name = if exact { "wasserstein" } else { "sinkhorn-divergence" };
+            vec![measured(name, value, taken, &record).within(spread)]
         }
     })
 }
@@ -176,7 +275,7 @@ fn on_request(
 fn of_statistics(sides: [&Side; 2], features: &str, warn: &mut impl FnMut(String)) -> Outcome<Measured> {
     let started = Instant::now();
     let moments = |side: &Side| match side {
-        Side::Seen(seen) => Ok::<_, Failure>((Moments::of(&points(seen)?), Some(seen.n), None)),
+        Side::Seen(seen) => Ok::<_, Failure>((seen.fitted()?, Some(seen.n), None)),
         Side::Statistics(known) => Ok((known.moments.clone(), known.n, known.features.clone())),
     };
     let [(left, left_n, left_features), (right, right_n, right_features)] = [moments(sides[0])?, moments(sides[1])?];
@@ -194,11 +293,6 @@ fn of_statistics(sides: [&Side; 2], features: &str, warn: &mut impl FnMut(String
     let mut found = measured("frechet", distance.value, started.elapsed().as_secs_f64(), &distance);
     found.record.insert("n".to_owned(), json!([left_n, right_n]));
     Ok(found)
-}
-
-/// The rows as points.
-pub fn points(seen: &Seen) -> Outcome<Points<'_>> {
-    Ok(Points::new(&seen.features, seen.n, seen.d)?)
 }
 
 fn measured(name: &str, value: f64, seconds: f64, record: &impl Serialize) -> Measured {

@@ -12,6 +12,7 @@ use crate::export::Drawn;
 use crate::failure::{Failure, Outcome};
 use crate::measure::Draw;
 use crate::run::RunDir;
+use crate::seen::Key;
 
 /// One side.
 pub enum Set {
@@ -74,6 +75,21 @@ impl Set {
             Self::Rows(rows) if rows.len() > n => Self::Rows(rows.split(|row| row >= n).train),
             other => other,
         }
+    }
+
+    /// `key` and the content of the set: the bytes of its files in their order, or its rows. None of what no network looks
+    /// at.
+    pub fn key(&self, key: Key) -> Outcome<Option<Key>> {
+        Ok(match self {
+            Self::Files(files) => Some(files.iter().try_fold(key, |key, path| {
+                std::fs::read(path).map(|bytes| key.with(&bytes)).map_err(Failure::file(path))
+            })?),
+            Self::Rows(Dataset::Images(images)) => {
+                let key = key.with(format!("{:?} {}", images.shape(), images.levels()).as_bytes());
+                Some((0..images.len()).fold(key, |key, row| key.with(images.row(row))))
+            }
+            Self::Rows(Dataset::Table(_)) | Self::Statistics(_) => None,
+        })
     }
 
     /// How many rows there are, where that is known.

@@ -53,11 +53,14 @@ recipes!(
     "vae-mnist2",
     "vae-mnist",
     "iwae-mnist",
+    "resnet-vae-fashion",
     // Lecture 6: priors, posteriors and discrete latents.
     "vamp-mnist",
+    "vae-flow-prior-mnist",
     "iaf-posterior-mnist",
     "vqvae-digits",
     "vqvae-mnist",
+    "dvae-mnist",
     // Lecture 9: what measures the others.
     "digits-classifier",
     "mnist-classifier",

@@ -48,7 +48,11 @@ impl Expect {
     }
 }
 
-/// Everything that can be measured. In text, what it is measured with or on follows an `@`.
+/// What stands in the place of a classifier where points are measured as they are.
+pub const POINTS: &str = "points";
+
+/// Everything that can be measured. In text, what it is measured with or on follows an `@`: for tables, `points` in the
+/// place of a classifier.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Measure {
@@ -66,6 +70,10 @@ pub enum Measure {
     Precision(String),
     /// `recall@CLASSIFIER`: the share of held-out data that lie where samples lie.
     Recall(String),
+    /// `f-score@CLASSIFIER`: the harmonic mean of precision and recall.
+    FScore(String),
+    /// `density@CLASSIFIER`: how many balls around held-out data a sample lies in, over what data would.
+    Density(String),
     /// `coverage@CLASSIFIER`: the share of held-out data with a sample in their neighbourhood.
     Coverage(String),
     /// `memorisation@CLASSIFIER`: the chance that a sample is nearer to the training data than a held-out row is.
@@ -101,7 +109,7 @@ const PLAIN: [(&str, Measure); 8] = [
 ];
 
 type OfClassifier = fn(String) -> Measure;
-const OF_CLASSIFIER: [(&str, OfClassifier); 9] = [
+const OF_CLASSIFIER: [(&str, OfClassifier); 11] = [
     ("frechet", Measure::Frechet),
     ("frechet-ratio", Measure::FrechetRatio),
     ("rarest-class", Measure::RarestClass),
@@ -109,6 +117,8 @@ const OF_CLASSIFIER: [(&str, OfClassifier); 9] = [
     ("kid", Measure::Kid),
     ("precision", Measure::Precision),
     ("recall", Measure::Recall),
+    ("f-score", Measure::FScore),
+    ("density", Measure::Density),
     ("coverage", Measure::Coverage),
     ("memorisation", Measure::Memorisation),
 ];
@@ -123,6 +133,8 @@ impl fmt::Display for Measure {
             Self::Kid(classifier) => ("kid", classifier),
             Self::Precision(classifier) => ("precision", classifier),
             Self::Recall(classifier) => ("recall", classifier),
+            Self::FScore(classifier) => ("f-score", classifier),
+            Self::Density(classifier) => ("density", classifier),
             Self::Coverage(classifier) => ("coverage", classifier),
             Self::Memorisation(classifier) => ("memorisation", classifier),
             plain => {

@@ -15,7 +15,7 @@ use genera::train::{DescentConfig, Ema, OptimizerConfig, RateSchedule};
 use serde::{Deserialize, Serialize};
 
 pub use embedded::{DEFAULT, names};
-pub use expect::{Expect, Measure};
+pub use expect::{Expect, Measure, POINTS};
 pub use suggest::nearest;
 
 use crate::failure::{Failure, Outcome, one_line};

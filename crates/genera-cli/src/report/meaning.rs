@@ -62,6 +62,7 @@ pub fn of(measure: &str) -> Option<&'static str> {
         }
         "precision" => "Share of the samples that lie where held-out data lie: fidelity.",
         "recall" => "Share of the held-out data that lie where samples lie: variety.",
+        "f-score" => "Harmonic mean of precision and recall: low if either is.",
         "density" => {
             "Samples in the neighbourhood of a held-out point, against what data would have: fidelity. 1 is as data."
         }

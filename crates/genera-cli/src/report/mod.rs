@@ -12,6 +12,7 @@
 
 mod curve;
 mod histogram;
+mod lines;
 pub mod meaning;
 pub mod number;
 mod page;
@@ -44,10 +45,14 @@ pub struct Report {
     pub likelihoods: Vec<Likelihood>,
     pub bars: Vec<Bars>,
     pub histograms: Vec<Histogram>,
+    /// What caution in drawing does.
+    pub sweeps: Vec<Lines>,
     pub neighbours: Vec<Neighbour>,
     /// Stations of one sampling run, from noise to data.
     pub trajectory: Vec<Frame>,
     pub planes: Vec<Plane>,
+    /// What else the model can do.
+    pub galleries: Vec<Gallery>,
     pub curves: Vec<Curve>,
     /// Commands that reproduce the run, one a line.
     pub commands: Vec<String>,
@@ -145,6 +150,17 @@ pub struct Histogram {
     pub series: Vec<(String, Vec<f64>)>,
 }
 
+/// Several quantities against one.
+#[derive(Clone, Debug, Default)]
+pub struct Lines {
+    pub title: String,
+    pub x_label: String,
+    /// What a reader should know.
+    pub note: String,
+    /// Name and points.
+    pub series: Vec<(String, Vec<(f64, f64)>)>,
+}
+
 /// A sample and the training point nearest to it.
 #[derive(Clone, Debug, Default)]
 pub struct Neighbour {
@@ -164,6 +180,19 @@ pub struct Frame {
     pub label: String,
 }
 
+/// A section of pictures, and of a table.
+#[derive(Clone, Debug, Default)]
+pub struct Gallery {
+    /// Of the section, as a link names it.
+    pub id: &'static str,
+    pub title: &'static str,
+    /// What there is to see; may be empty.
+    pub lead: String,
+    pub pictures: Vec<Picture>,
+    /// Rows of cells, the first of heads; may be empty.
+    pub table: Vec<Vec<String>>,
+}
+
 /// Two-dimensional data and what the model makes of it.
 #[derive(Clone, Debug, Default)]
 pub struct Plane {
@@ -173,6 +202,8 @@ pub struct Plane {
     pub densities: Vec<Density>,
     /// Polylines from noise to data.
     pub trajectories: Vec<Vec<[f64; 2]>>,
+    /// The lines of a grid of noise as they are among data.
+    pub bent: Vec<Vec<[f64; 2]>>,
 }
 
 /// Values on a regular grid of cells, row by row from the lowest `y`.

@@ -57,6 +57,15 @@ pub fn fixed(value: f64, decimals: usize) -> String {
     }
 }
 
+/// A time of so many minutes.
+pub fn duration(minutes: f64) -> String {
+    match minutes {
+        _ if minutes < 1.0 => format!("{}{GROUP}s", fixed(60.0 * minutes, 0)),
+        _ if minutes < 120.0 => format!("{}{GROUP}min", fixed(minutes, 1)),
+        _ => format!("{}{GROUP}h", fixed(minutes / 60.0, 1)),
+    }
+}
+
 /// `value` as a product with a power of ten.
 pub fn scientific(value: f64, decimals: usize) -> String {
     let text = format!("{value:.decimals$e}");
@@ -101,6 +110,12 @@ fn superscript(digit: char) -> char {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_have_the_unit_that_fits() {
+        let shown = [0.05, 2.86, 300.0].map(duration).map(|text| text.replace(GROUP, " "));
+        assert_eq!(shown, ["3 s", "2.9 min", "5.0 h"]);
+    }
 
     #[test]
     fn four_significant_digits() {

@@ -1,6 +1,8 @@
 //! The page: head, title, and one section for each kind of result that the run has.
 
-use super::{Facts, Frame, Picture, Report, curve, histogram, number, or, picture, plane, results};
+use super::{
+    Facts, Frame, Gallery, Lines, Picture, Report, curve, histogram, lines, number, or, picture, plane, results,
+};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
@@ -111,7 +113,9 @@ struct Section {
 /// The sections that have something to show, in the order of a reader's questions: what does it draw, is it any good,
 /// is it new, how does it come about, how was it trained, how do I get it myself.
 fn sections(report: &Report) -> Vec<Section> {
-    let Report { samples, scores, likelihoods, bars, histograms, neighbours, trajectory, planes, curves, .. } = report;
+    let Report {
+        samples, scores, likelihoods, bars, histograms, sweeps, neighbours, trajectory, planes, curves, ..
+    } = report;
     let section = |id, title, body| Section { id, title, body };
     let shown = |present: bool, section: Section| present.then_some(section);
     let planes: Vec<Markup> = planes.iter().filter_map(plane::figure).collect();
@@ -121,11 +125,12 @@ fn sections(report: &Report) -> Vec<Section> {
         @for one in histograms { (histogram::figure(one)) }
     };
     let charted = !charts.0.is_empty();
-    [
+    let mut sections: Vec<Section> = [
         shown(!samples.is_empty(), section("samples", "Samples", grids(samples))),
         shown(!planes.is_empty(), section("plane", "In the plane", html! { @for plane in &planes { (plane) } })),
         shown(!scores.is_empty(), section("scores", "Scores", results::scores(scores))),
         shown(!likelihoods.is_empty(), section("likelihood", "Likelihood", results::likelihoods(likelihoods))),
+        shown(!sweeps.is_empty(), section("sweeps", "With caution", swept(sweeps))),
         shown(charted, section("charts", "Distributions", html! { div.charts { (charts) } })),
         shown(!neighbours.is_empty(), section("neighbours", "Nearest data", results::neighbours(neighbours))),
         shown(!trajectory.is_empty(), section("trajectory", "From noise", strip(trajectory))),
@@ -138,7 +143,34 @@ fn sections(report: &Report) -> Vec<Section> {
     ]
     .into_iter()
     .flatten()
-    .collect()
+    .collect();
+    // What the model can do comes after what it draws.
+    let place = sections.iter().take_while(|section| ["samples", "plane"].contains(&section.id)).count();
+    let more = report.galleries.iter().map(|one| section(one.id, one.title, gallery(one)));
+    sections.splice(place..place, more.collect::<Vec<_>>());
+    sections
+}
+
+fn gallery(gallery: &Gallery) -> Markup {
+    html! {
+        @if !gallery.lead.is_empty() { p.lead { (gallery.lead) } }
+        @if !gallery.pictures.is_empty() { (grids(&gallery.pictures)) }
+        @if let Some((heads, rows)) = gallery.table.split_first() {
+            div.wide tabindex="0" role="group" aria-label=(gallery.title) {
+                table.compared.small {
+                    thead { tr { @for head in heads { th.number scope="col" { (head) } } } }
+                    tbody { @for row in rows { tr { @for cell in row { td.number { (cell) } } } } }
+                }
+            }
+        }
+    }
+}
+
+fn swept(sweeps: &[Lines]) -> Markup {
+    html! {
+        p.lead { "Drawing with more caution than the model has, towards the left: likelier samples, less variety." }
+        div.charts { @for one in sweeps { (lines::figure(one)) } }
+    }
 }
 
 fn grids(pictures: &[Picture]) -> Markup {
@@ -146,7 +178,7 @@ fn grids(pictures: &[Picture]) -> Markup {
         div.grids {
             @for one in pictures {
                 figure {
-                    (picture::image(&one.png, &format!("Grid of generated pictures: {}", one.caption), 400))
+                    (picture::image(&one.png, &format!("Grid of pictures: {}", one.caption), 400))
                     @if !one.caption.is_empty() { figcaption { (one.caption) } }
                 }
             }

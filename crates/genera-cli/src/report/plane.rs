@@ -23,6 +23,7 @@ pub fn figure(plane: &Plane) -> Option<Markup> {
     let both = plane.data.iter().chain(&plane.samples).copied();
     let axes = frame(both).or_else(|| plane.densities.first().and_then(|density| frame(corners(density))));
     let ways = trajectories(plane);
+    let bent = bent(plane);
     let densities: Vec<Markup> =
         axes.iter().flat_map(|axes| plane.densities.iter().filter_map(|density| heat_map(density, axes))).collect();
     let points: Vec<Markup> = [data, samples]
@@ -31,7 +32,7 @@ pub fn figure(plane: &Plane) -> Option<Markup> {
         .zip(axes.into_iter().cycle())
         .map(|(panel, axes)| panel.draw(&axes))
         .collect();
-    if points.is_empty() && densities.is_empty() && ways.is_none() {
+    if points.is_empty() && densities.is_empty() && ways.is_none() && bent.is_none() {
         return None;
     }
     Some(html! {
@@ -40,6 +41,7 @@ pub fn figure(plane: &Plane) -> Option<Markup> {
             @for panel in points { (panel) }
             @for density in densities { (density) }
             @if let Some(ways) = ways { (ways) }
+            @if let Some(bent) = bent { (bent) }
         }
     })
 }
@@ -95,6 +97,22 @@ fn heat_map(density: &Density, axes: &Axes) -> Option<Markup> {
             figcaption { b { "Density" } }
             (axes.plot(Shape::Square, "", &description, &marks::cells(axes, &coarser(density, rows))))
             p.note.ramp { (number::plain(negligible(low, high))) span aria-hidden="true" {} (number::plain(high)) " = " (label) }
+        }
+    })
+}
+
+/// The grid of noise among data: where it is dense the model sees much, and no line crosses another of its kind.
+fn bent(plane: &Plane) -> Option<Markup> {
+    let axes = frame(plane.bent.iter().flatten().copied())?;
+    let lines: String =
+        plane.bent.iter().map(|line| marks::line(&axes, line.iter().filter(|point| finite(point)).map(pair))).collect();
+    let description = format!("{} lines of a regular grid of noise, as the flow bends them.", plane.bent.len());
+    let marks = html! { path.way d=(lines) {} };
+    Some(html! {
+        figure.panel {
+            figcaption { b { "Grid" } }
+            (axes.plot(Shape::Square, "", &description, &marks))
+            p.note { "A regular grid of noise, from −3 to 3 in each direction, where the flow takes it." }
         }
     })
 }

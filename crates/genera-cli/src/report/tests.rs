@@ -56,6 +56,19 @@ fn full(text: &str) -> Report {
             mark: Some((text(), 0.1)),
         }],
         histograms: vec![Histogram { title: text(), x_label: text(), series: vec![(text(), vec![1.0, 2.0, 2.5])] }],
+        galleries: vec![Gallery {
+            id: "field",
+            title: "Receptive field",
+            lead: text(),
+            pictures: vec![Picture { png: PNG.to_vec(), caption: text() }],
+            table: vec![vec![text(), text()], vec![text(), text()]],
+        }],
+        sweeps: vec![Lines {
+            title: text(),
+            x_label: text(),
+            note: text(),
+            series: vec![(text(), vec![(0.5, 0.9), (1.0, 0.7)]), (text(), vec![(0.5, 0.1), (1.0, 0.8)])],
+        }],
         neighbours: vec![Neighbour { sample: PNG.to_vec(), neighbour: PNG.to_vec(), distance: 0.5 }],
         trajectory: vec![Frame { png: PNG.to_vec(), label: text() }],
         planes: vec![Plane {
@@ -69,7 +82,8 @@ fn full(text: &str) -> Report {
                 columns: 4,
                 values: (0..16).map(f64::from).collect(),
             }],
-            trajectories: vec![points],
+            trajectories: vec![points.clone()],
+            bent: vec![points],
         }],
         curves: vec![Curve { name: text(), x_label: text(), points: (1..99).map(|i| (i.into(), i.into())).collect() }],
         commands: vec![text()],
@@ -104,7 +118,7 @@ fn every_plot_is_well_formed() {
     for text in ["plain", HOSTILE, "юникод ∂ \u{202e} 数", ""] {
         let page = render(&full(text));
         let plots: Vec<_> = between(&page, "<svg", "</svg>").collect();
-        assert_eq!(plots.len(), 6, "histogram, curve and four panels");
+        assert_eq!(plots.len(), 8, "histogram, lines, curve and five panels");
         for plot in plots {
             let svg = roxmltree::Document::parse(plot).expect("well-formed");
             assert!(svg.root_element().attribute("aria-label").is_some_and(|label| label.len() > 10));
@@ -120,11 +134,13 @@ fn a_section_is_there_exactly_if_it_has_data() {
         assert!(!empty.contains(tag), "{tag} in an empty report");
     }
     type Clear = fn(&mut Report);
-    let sections: [(&str, Clear); 10] = [
+    let sections: [(&str, Clear); 12] = [
         ("samples", |report| report.samples.clear()),
         ("plane", |report| report.planes.clear()),
+        ("field", |report| report.galleries.clear()),
         ("scores", |report| report.scores.clear()),
         ("likelihood", |report| report.likelihoods.clear()),
+        ("sweeps", |report| report.sweeps.clear()),
         ("charts", |report| (report.bars, report.histograms) = (vec![], vec![])),
         ("neighbours", |report| report.neighbours.clear()),
         ("trajectory", |report| report.trajectory.clear()),
@@ -163,7 +179,7 @@ fn nothing_is_loaded_and_everything_is_named() {
     assert!(
         between(&page, " src=\"", "\" ").all(|source| source.starts_with(" src=\"data:image/png;base64,iVBORw0KGgo"))
     );
-    assert_eq!(page.matches("<img").count(), 4);
+    assert_eq!(page.matches("<img").count(), 5);
     for image in between(&page, "<img", ">") {
         assert!(!image.contains("alt=\"\"") && image.contains("alt=\""), "{image}");
         assert!(image.contains("width=\"") && image.contains("height=\""), "{image}");
@@ -203,6 +219,7 @@ fn odd_numbers_leave_no_trace_in_the_drawing() {
             report.histograms[0].series = vec![("values".to_string(), values.clone()), ("none".to_string(), vec![])];
             report.neighbours[0].distance = first;
             report.curves[0].points = pairs.iter().map(|[x, y]| (*x, *y)).collect();
+            report.sweeps[0].series[0].1 = report.curves[0].points.clone();
             let ends = [first, values.last().copied().unwrap_or(f64::NAN)];
             let density = Density { label: String::new(), x: ends, y: ends, columns, values: values.clone() };
             let (data, trajectories) = (pairs.clone(), vec![pairs.clone(), vec![]]);
@@ -211,6 +228,7 @@ fn odd_numbers_leave_no_trace_in_the_drawing() {
                 data: data.clone(),
                 samples: data,
                 densities: vec![density],
+                bent: trajectories.clone(),
                 trajectories,
             };
             let page = render(&report);

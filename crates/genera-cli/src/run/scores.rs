@@ -20,6 +20,45 @@ pub struct Scores {
     pub measures: Vec<Score>,
     /// The recipe's expectations, held against it.
     pub verdicts: Vec<Verdict>,
+    /// What more and more caution in drawing does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sweeps: Vec<Sweep>,
+}
+
+impl Scores {
+    /// Adds those sweeps of `before` that were not made again.
+    pub fn keep_sweeps(&mut self, before: Vec<Sweep>) {
+        let made = |sweep: &Sweep| self.sweeps.iter().any(|own| own.kind == sweep.kind && own.by == sweep.by);
+        let kept: Vec<Sweep> = before.into_iter().filter(|sweep| !made(sweep)).collect();
+        self.sweeps.extend(kept);
+    }
+}
+
+/// Fidelity and variety as a model draws with more and more caution.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sweep {
+    /// `temperature` or `truncation`.
+    pub kind: String,
+    /// What compared samples with held-out data.
+    pub by: String,
+    /// Samples at each value.
+    pub n: usize,
+    /// Of the samples: the same noise at each value.
+    pub seed: u64,
+    /// From the most caution to none.
+    pub points: Vec<SweepPoint>,
+}
+
+/// One value of a sweep.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SweepPoint {
+    /// The temperature, or the largest absolute value of the noise.
+    pub at: f64,
+    pub precision: f64,
+    pub recall: f64,
+    pub density: f64,
+    pub coverage: f64,
+    pub frechet: f64,
 }
 
 /// One number that says what it is.
@@ -34,6 +73,31 @@ pub struct Score {
     pub baseline: Option<Baseline>,
     /// How it was measured: sizes of samples, features, unit, standard error, seed.
     pub record: Map<String, Value>,
+}
+
+impl Score {
+    /// What a likelihood is: the kind, what was done to grey levels, and what the model was told.
+    pub fn kind(&self) -> Option<String> {
+        let protocol = self.record.get("protocol")?;
+        let text = |pointer: &str| protocol.pointer(pointer).and_then(Value::as_str).map(|text| text.replace('_', " "));
+        let count = |pointer: &str| protocol.pointer(pointer).and_then(Value::as_u64);
+        let mut kind = text("/kind/name")?;
+        if let Some(k) = count("/kind/k") {
+            kind = kind.replacen("k ", &format!("{k}-"), 1);
+        }
+        match text("/dequantisation/name").as_deref() {
+            None | Some("none" | "continuous") => {}
+            Some("uniform k") => {
+                let k = count("/dequantisation/k").unwrap_or_default();
+                kind = format!("{kind}, {k} draws of uniform noise");
+            }
+            Some(noise) => kind = format!("{kind}, {noise} noise"),
+        }
+        if let Some(given) = self.record.get("given").and_then(Value::as_str) {
+            kind = format!("{kind}, given {given}");
+        }
+        Some(kind)
+    }
 }
 
 /// A number to hold a score against.

@@ -31,7 +31,10 @@ pub const TINY: &[&str] = &[
 /// The program, in `folder`.
 pub fn genera(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_genera"));
-    command.current_dir(folder).env_remove("GENERA_DATA").env_remove("RUST_BACKTRACE");
+    command.current_dir(folder).env("GENERA_CACHE", folder.join(".cache"));
+    for name in ["GENERA_DATA", "GENERA_MIRROR", "RUST_BACKTRACE"] {
+        command.env_remove(name);
+    }
     command
 }
 

@@ -5,9 +5,9 @@ use burn::tensor::{Device, Tensor, TensorData};
 use genera_rng::{Rng, Stream};
 use serde::{Deserialize, Serialize};
 
-use super::{AutoregressiveError, Conditional, Draw};
+use super::{AutoregressiveError, Conditional, Draw, receptive_field};
 use crate::nn::Causal;
-use crate::traits::{Batch, Density, Loss, Model, Rows, Sample, Tokens, View};
+use crate::traits::{Batch, Caution, Cautious, Density, Elements, Loss, Model, Rows, Sample, Tokens, View};
 
 /// Rows that are drawn together.
 const ROWS_AT_ONCE: usize = 96;
@@ -175,6 +175,28 @@ impl<N: Module + Causal> Sample<Tokens> for Autoregressive<N> {
     }
 }
 
+/// A temperature: logits are divided by it, deviations multiplied, on top of the model's own.
+impl<X, N: Module + Causal> Cautious<X> for Autoregressive<N>
+where
+    Self: Sample<X>,
+{
+    fn with_caution(&self, caution: Caution) -> Option<Box<dyn Sample<X> + '_>> {
+        let Caution::Temperature(factor) = caution else { return None };
+        let Draw { temperature, top_k } = self.config.draw;
+        Some(Box::new(self.drawing(Draw { temperature: factor * temperature, top_k }).ok()?))
+    }
+}
+
+impl<N: Module + Causal> Elements for Autoregressive<N> {
+    fn completed(&self, x: Rows, known: &[bool], rng: &mut Rng) -> Option<Rows> {
+        self.complete(x, known, rng).ok()
+    }
+
+    fn field_of(&self, x: Rows, element: usize) -> Vec<f64> {
+        receptive_field(&self.net, self.config.conditional.readable(x), element)
+    }
+}
+
 impl<N: Module + Causal> Model for Autoregressive<N> {
     /// Minus the mean log-probability of an element, in nats; of a network with several orders, in one at random.
     fn loss(&self, batch: Batch, rng: &mut Rng) -> Loss {
@@ -186,6 +208,7 @@ impl<N: Module + Causal> Model for Autoregressive<N> {
     }
 
     fn view(&self) -> View<'_> {
-        View { sample: Some(self), density: Some(self), ..View::default() }
+        let (cautious, elements) = (Some(self as &dyn Cautious), Some(self as &dyn Elements));
+        View { sample: Some(self), cautious, density: Some(self), elements, ..View::default() }
     }
 }

@@ -10,8 +10,9 @@ use super::backward::{Backward, Journey};
 use super::divergence::{Directions, Divergence};
 use super::field::VectorField;
 use super::{ContinuousError, device_rows, host, matching, plain, plain_device, with_gradient, within};
+use crate::caution::sampler;
 use crate::ode::{OdeError, Solver};
-use crate::traits::{Batch, Density, Loss, Model, Rows, Sample, View};
+use crate::traits::{Batch, Bijection, Caution, Cautious, Density, Loss, Model, Rows, Sample, View};
 
 /// Rows that are integrated together. A row does not depend on it.
 const ROWS: usize = 1024;
@@ -124,12 +125,38 @@ impl<F: VectorField> ContinuousFlow<F> {
         self.carried(z, [1.0, 0.0])
     }
 
+    fn sample_with(&self, n: usize, caution: Caution, rng: &mut Rng) -> Rows {
+        let features = self.field.features();
+        let z = TensorData::new(caution.normals(n, features, rng), [n, features]);
+        self.decode(Tensor::from_data(z, &plain_device(&self.field)))
+    }
+
     fn carried(&self, x: Rows, span: [f64; 2]) -> Rows {
         let features = self.field.features();
         let field = self.augmented(Directions::None, Beside::Nothing);
         let x: Vec<f64> = host(plain(x)).into_iter().map(f64::from).collect();
         let carry = |x: &[f64]| self.config.evaluation.solver.solve(&field, x, span).y;
         device_rows(x.chunks(ROWS * features).flat_map(carry), features, &field.device)
+    }
+
+    /// Where the rows come to, and the logarithm of the change of volume on the way.
+    fn carried_with_volume(&self, x: Rows, span: [f64; 2]) -> (Rows, Tensor<1>) {
+        let features = self.field.features();
+        let Integration { solver, divergence } = self.config.evaluation;
+        let x: Vec<f64> = host(plain(x)).into_iter().map(f64::from).collect();
+        let (mut there, mut log_det) = (Vec::with_capacity(x.len()), Vec::new());
+        for x in x.chunks(ROWS * features) {
+            let field = self.augmented(divergence.directions_of(x, features), Beside::Volume);
+            for y in solver.solve(&field, &field.start(x), span).y.chunks_exact(features + 1) {
+                there.extend_from_slice(&y[..features]);
+                log_det.push(y[features] as f32);
+            }
+        }
+        let (rows, device) = (log_det.len(), plain_device(&self.field));
+        (
+            device_rows(there.into_iter(), features, &device),
+            Tensor::from_data(TensorData::new(log_det, [rows]), &device),
+        )
     }
 
     fn augmented(&self, directions: Directions, beside: Beside) -> Augmented<'_, F> {
@@ -151,11 +178,26 @@ impl<F: VectorField> Density for ContinuousFlow<F> {
     }
 }
 
+/// Exact up to the tolerance of [`ContinuousFlowConfig::evaluation`]; NaN for a row that failed. No gradient flows.
+impl<F: VectorField> Bijection for ContinuousFlow<F> {
+    fn forward_and_log_det(&self, x: Rows) -> (Rows, Tensor<1>) {
+        self.carried_with_volume(x, [0.0, 1.0])
+    }
+
+    fn inverse_and_log_det(&self, z: Rows) -> (Rows, Tensor<1>) {
+        self.carried_with_volume(z, [1.0, 0.0])
+    }
+}
+
 impl<F: VectorField> Sample for ContinuousFlow<F> {
     fn sample(&self, n: usize, rng: &mut Rng) -> Rows {
-        let features = self.field.features();
-        let z = TensorData::new(rng.normal(n, features), [n, features]);
-        self.decode(Tensor::from_data(z, &plain_device(&self.field)))
+        self.sample_with(n, Caution::Temperature(1.0), rng)
+    }
+}
+
+impl<F: VectorField> Cautious for ContinuousFlow<F> {
+    fn with_caution(&self, caution: Caution) -> Option<Box<dyn Sample + '_>> {
+        caution.is_sound().then(|| sampler(move |n, rng| self.sample_with(n, caution, rng)))
     }
 }
 
@@ -208,6 +250,6 @@ impl<F: VectorField> Model for ContinuousFlow<F> {
     }
 
     fn view(&self) -> View<'_> {
-        View { sample: Some(self), density: Some(self), ..View::default() }
+        View { sample: Some(self), cautious: Some(self), density: Some(self), bijection: Some(self), ..View::default() }
     }
 }

@@ -9,7 +9,7 @@ use genera_rng::Rng;
 
 use super::{FlowError, row_sums};
 use crate::nn::init::{constant, normal};
-use crate::traits::{Density, Rows, Sample};
+use crate::traits::{Caution, Density, Rows, Sample};
 
 /// A density of noise that may differ by class. Without a class it is the mean over all classes.
 pub trait Base: Density + Sample {
@@ -27,7 +27,15 @@ pub trait Base: Density + Sample {
     fn sample_given(&self, labels: &[usize], rng: &mut Rng) -> Rows {
         self.sample(labels.len(), rng)
     }
+
+    /// `n` draws with caution, `[n, F]`, of given classes if there are any; none of a base without normal noise.
+    fn sample_with(&self, _n: usize, _labels: Option<&[usize]>, _caution: Caution, _rng: &mut Rng) -> Option<Rows> {
+        None
+    }
 }
+
+/// No caution.
+const ITSELF: Caution = Caution::Temperature(1.0);
 
 /// `N(0, I)`.
 #[derive(Module, Debug)]
@@ -51,12 +59,22 @@ impl Density for StandardNormal {
 
 impl Sample for StandardNormal {
     fn sample(&self, n: usize, rng: &mut Rng) -> Rows {
-        let features = self.origin.dims()[0];
-        Tensor::from_data(TensorData::new(rng.normal(n, features), [n, features]), &self.origin.device())
+        self.draw(n, ITSELF, rng)
     }
 }
 
-impl Base for StandardNormal {}
+impl StandardNormal {
+    fn draw(&self, n: usize, caution: Caution, rng: &mut Rng) -> Rows {
+        let features = self.origin.dims()[0];
+        Tensor::from_data(TensorData::new(caution.normals(n, features, rng), [n, features]), &self.origin.device())
+    }
+}
+
+impl Base for StandardNormal {
+    fn sample_with(&self, n: usize, _labels: Option<&[usize]>, caution: Caution, rng: &mut Rng) -> Option<Rows> {
+        Some(self.draw(n, caution, rng))
+    }
+}
 
 /// Uniform on a box; the log-density outside is −∞.
 #[derive(Module, Debug)]
@@ -130,10 +148,10 @@ impl Mixture {
     }
 
     /// One normal draw a component.
-    fn draw(&self, components: &[usize], rng: &mut Rng) -> Rows {
+    fn draw(&self, components: &[usize], caution: Caution, rng: &mut Rng) -> Rows {
         let ([_, features], device) = (self.mean.dims(), self.mean.device());
         let n = components.len();
-        let eps = Tensor::from_data(TensorData::new(rng.normal(n, features), [n, features]), &device);
+        let eps = Tensor::from_data(TensorData::new(caution.normals(n, features, rng), [n, features]), &device);
         let index = indices(components, &device);
         self.mean.val().select(0, index.clone()) + self.log_deviation.val().select(0, index).exp() * eps
     }
@@ -148,6 +166,14 @@ impl Density for Mixture {
 
 impl Sample for Mixture {
     fn sample(&self, n: usize, rng: &mut Rng) -> Rows {
+        let components = self.pick(n, rng);
+        self.draw(&components, ITSELF, rng)
+    }
+}
+
+impl Mixture {
+    /// `n` components, each with its weight.
+    fn pick(&self, n: usize, rng: &mut Rng) -> Vec<usize> {
         let logs: Vec<f64> = self.logits.val().to_data().iter::<f32>().map(f64::from).collect();
         let most = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let weights: Vec<f64> = logs.iter().map(|log| (log - most).exp()).collect();
@@ -160,12 +186,16 @@ impl Sample for Mixture {
             });
             passed.unwrap_or(weights.len() - 1)
         };
-        let components: Vec<usize> = rng.streams(n).map(pick).collect();
-        self.draw(&components, rng)
+        rng.streams(n).map(pick).collect()
     }
 }
 
-impl Base for Mixture {}
+impl Base for Mixture {
+    fn sample_with(&self, n: usize, _labels: Option<&[usize]>, caution: Caution, rng: &mut Rng) -> Option<Rows> {
+        let components = self.pick(n, rng);
+        Some(self.draw(&components, caution, rng))
+    }
+}
 
 /// A normal for each class, all classes equally likely.
 #[derive(Module, Debug)]
@@ -205,7 +235,14 @@ impl Base for ClassNormals {
     }
 
     fn sample_given(&self, labels: &[usize], rng: &mut Rng) -> Rows {
-        self.normals.draw(labels, rng)
+        self.normals.draw(labels, ITSELF, rng)
+    }
+
+    fn sample_with(&self, n: usize, labels: Option<&[usize]>, caution: Caution, rng: &mut Rng) -> Option<Rows> {
+        match labels {
+            Some(labels) => Some(self.normals.draw(labels, caution, rng)),
+            None => self.normals.sample_with(n, None, caution, rng),
+        }
     }
 }
 
@@ -257,6 +294,10 @@ impl Base for Noise {
 
     fn sample_given(&self, labels: &[usize], rng: &mut Rng) -> Rows {
         self.base().sample_given(labels, rng)
+    }
+
+    fn sample_with(&self, n: usize, labels: Option<&[usize]>, caution: Caution, rng: &mut Rng) -> Option<Rows> {
+        self.base().sample_with(n, labels, caution, rng)
     }
 }
 

@@ -71,7 +71,7 @@ pub use linear::{Plu, Qr};
 pub use logit::Logit;
 pub use mask::{Mask, Part};
 pub use masked_mlp::{MaskedMlp, MaskedMlpConfig};
-pub use model::{Flow, Given, Tempered};
+pub use model::{Flow, Given};
 pub use permutation::{Permutation, Squeeze};
 pub use planar::Planar;
 pub use radial::Radial;

@@ -12,8 +12,9 @@ use genera_rng::Rng;
 
 use super::base::{indices, log_sum_exp};
 use super::{Base, FlowError, Transform};
+use crate::caution::sampler;
 use crate::nn::Embedding;
-use crate::traits::{Batch, Density, Loss, Model, Rows, Sample, View};
+use crate::traits::{Batch, Bijection, Caution, Cautious, Density, Loss, Model, Rows, Sample, View};
 
 /// How many rows are inverted at once when samples are drawn.
 const ROWS_AT_ONCE: usize = 512;
@@ -66,11 +67,6 @@ impl<T: Module + Transform, B: Module + Base> Flow<T, B> {
     pub fn started(self, batch: &Batch) -> Self {
         let context = batch.labels.as_deref().and_then(|labels| self.context(labels));
         Self { bijection: self.bijection.started(&batch.x, context.as_ref()), ..self }
-    }
-
-    /// A flow that draws from its base with `temperature` times the deviation (Glow's 0.7): sharper, less diverse.
-    pub fn at_temperature(&self, temperature: f64) -> Tempered<'_, T, B> {
-        Tempered { flow: self, temperature }
     }
 
     /// `log p(x)` in nats, in double precision, one a row.
@@ -177,14 +173,10 @@ impl<T: Module + Transform, B: Module + Base> Flow<T, B> {
         if pieces.is_empty() { z } else { Tensor::cat(pieces, 0) }
     }
 
-    fn sample_scaled(&self, labels: Option<&[usize]>, n: usize, temperature: f64, rng: &mut Rng) -> Rows {
-        let z = self.noise(n, labels, rng);
-        self.invert(if temperature == 1.0 { z } else { z * temperature }, labels)
-    }
-
-    fn sample_at(&self, n: usize, temperature: f64, rng: &mut Rng) -> Rows {
+    /// As [`Sample::sample`], from noise drawn with caution; none of a base without normal noise.
+    fn sample_with(&self, n: usize, caution: Caution, rng: &mut Rng) -> Option<Rows> {
         let labels = self.classes().map(|classes| rng.below(n, classes));
-        self.sample_scaled(labels.as_deref(), n, temperature, rng)
+        Some(self.invert(self.base.sample_with(n, labels.as_deref(), caution, rng)?, labels.as_deref()))
     }
 }
 
@@ -208,7 +200,18 @@ impl<T: Module + Transform, B: Module + Base> Density for Flow<T, B> {
 /// Without classes the flow's own samples; with classes those of a class drawn uniformly for each row.
 impl<T: Module + Transform, B: Module + Base> Sample for Flow<T, B> {
     fn sample(&self, n: usize, rng: &mut Rng) -> Rows {
-        self.sample_at(n, 1.0, rng)
+        let labels = self.classes().map(|classes| rng.below(n, classes));
+        self.invert(self.noise(n, labels.as_deref(), rng), labels.as_deref())
+    }
+}
+
+/// Glow draws at a temperature of 0.7: sharper, less varied.
+impl<T: Module + Transform, B: Module + Base> Cautious for Flow<T, B> {
+    fn with_caution(&self, caution: Caution) -> Option<Box<dyn Sample + '_>> {
+        let draw = move |n, rng: &mut Rng| self.sample_with(n, caution, rng);
+        // A draw of one says whether the base can.
+        draw(1, &mut Rng::new(0)).filter(|_| caution.is_sound())?;
+        Some(sampler(move |n, rng| draw(n, rng).expect("the base drew a moment ago")))
     }
 }
 
@@ -225,7 +228,9 @@ impl<T: Module + Transform, B: Module + Base> Model for Flow<T, B> {
     }
 
     fn view(&self) -> View<'_> {
-        View { sample: Some(self), density: Some(self), ..View::default() }
+        // Networks that are told a class cannot do without one.
+        let bijection = self.label.is_none().then_some(&self.bijection as &dyn Bijection);
+        View { sample: Some(self), cautious: Some(self), density: Some(self), bijection, ..View::default() }
     }
 }
 
@@ -251,19 +256,7 @@ impl<T: Module + Transform, B: Module + Base> Density for Given<'_, T, B> {
 
 impl<T: Module + Transform, B: Module + Base> Sample for Given<'_, T, B> {
     fn sample(&self, n: usize, rng: &mut Rng) -> Rows {
-        self.flow.sample_scaled(Some(&self.labels(n)), n, 1.0, rng)
-    }
-}
-
-/// A flow whose noise is scaled before it becomes data.
-#[derive(Clone, Debug)]
-pub struct Tempered<'a, T: Module, B: Module> {
-    flow: &'a Flow<T, B>,
-    temperature: f64,
-}
-
-impl<T: Module + Transform, B: Module + Base> Sample for Tempered<'_, T, B> {
-    fn sample(&self, n: usize, rng: &mut Rng) -> Rows {
-        self.flow.sample_at(n, self.temperature, rng)
+        let labels = self.labels(n);
+        self.flow.invert(self.flow.noise(n, Some(&labels), rng), Some(&labels))
     }
 }

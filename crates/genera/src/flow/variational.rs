@@ -22,7 +22,8 @@ use serde::{Deserialize, Serialize};
 use super::architecture::Parts;
 use super::base::log_sum_exp;
 use super::{Flow, FlowError, Inverse, Layer, Logit, Noise, Transform, Univariate};
-use crate::traits::{Batch, Density, Loss, LowerBound, Model, Rows, Sample, View};
+use crate::caution::sampler;
+use crate::traits::{Batch, Caution, Cautious, Density, Loss, LowerBound, Model, Rows, Sample, View};
 
 /// The flow of the noise, apart from what its data say.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -127,6 +128,11 @@ impl VariationalDequantisation {
         self.flow.log_prob(y) - log_q - features * (self.levels as f64).ln()
     }
 
+    /// The levels that numbers in (0, 1) belong to.
+    fn whole(&self, y: Rows) -> Rows {
+        (y * self.levels as f64).floor().clamp(0.0, self.levels as f64 - 1.0)
+    }
+
     /// The bound of `draws` draws: `[B, F] -> [B]`.
     fn bound(&self, levels: &Rows, draws: usize, rng: &mut Rng) -> Tensor<1> {
         let weights = (0..draws).map(|_| self.log_weight(levels, rng).unsqueeze_dim::<2>(1)).collect();
@@ -143,8 +149,14 @@ impl LowerBound for VariationalDequantisation {
 impl Sample for VariationalDequantisation {
     /// Whole numbers as rows.
     fn sample(&self, n: usize, rng: &mut Rng) -> Rows {
-        let top = self.levels as f64 - 1.0;
-        (self.flow.sample(n, rng) * self.levels as f64).floor().clamp(0.0, top)
+        self.whole(self.flow.sample(n, rng))
+    }
+}
+
+impl Cautious for VariationalDequantisation {
+    fn with_caution(&self, caution: Caution) -> Option<Box<dyn Sample + '_>> {
+        let flow = self.flow.with_caution(caution)?;
+        Some(sampler(move |n, rng| self.whole(flow.sample(n, rng))))
     }
 }
 
@@ -154,6 +166,6 @@ impl Model for VariationalDequantisation {
     }
 
     fn view(&self) -> View<'_> {
-        View { sample: Some(self), lower_bound: Some(self), ..View::default() }
+        View { sample: Some(self), cautious: Some(self), lower_bound: Some(self), ..View::default() }
     }
 }

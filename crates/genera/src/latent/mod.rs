@@ -18,7 +18,6 @@ mod factor;
 mod gaussian_mixture;
 mod matrix;
 mod start;
-mod two_stage;
 
 pub use amortised::{AmortisedMixture, AmortisedMixtureConfig, MixtureObjective};
 pub use bernoulli_mixture::{BernoulliMixture, BernoulliMixtureConfig};
@@ -26,7 +25,6 @@ pub use em::{Em, ExpectationMaximisation, Maximised, Named};
 pub use factor::{FactorConfig, FactorModel, Noise};
 pub use gaussian_mixture::{Covariance, GaussianMixture, GaussianMixtureConfig};
 pub use matrix::Points;
-pub use two_stage::{Coding, DiscreteCode, Latent, TwoStages};
 
 /// Data or settings that no latent-variable model can be made of.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]

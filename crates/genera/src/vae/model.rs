@@ -16,7 +16,8 @@ use super::error::some;
 use super::objective::divergence_term;
 use super::{Decode, Encode, Likelihood, Objective, PathGradient, Posterior, Prior, VaeError};
 use super::{log_mean_exp, log_sum_exp, mmd, noise, repeat, row_sum, scalar};
-use crate::traits::{Batch, Codec, Loss, LowerBound, Model, Rows, Sample, View};
+use crate::caution::sampler;
+use crate::traits::{Batch, Caution, Cautious, Codec, Loss, LowerBound, Model, Reconstruct, Rows, Sample, View};
 
 /// Latents that are decoded at once when sampling.
 const AT_ONCE: usize = 1024;
@@ -189,6 +190,19 @@ impl<E: Module + Encode, D: Module + Decode, P: Module + Prior<E>> Vae<E, D, P> 
 
     fn draw(&self, n: usize, labels: Option<&[usize]>, rng: &mut Rng) -> Rows {
         let z = self.prior.sample(n, &self.encoder, rng);
+        self.observe(z, labels, rng)
+    }
+
+    /// With caution in the prior; the decoder's own noise, if it is drawn, stays as it is.
+    fn draw_with(&self, n: usize, caution: Caution, rng: &mut Rng) -> Option<Rows> {
+        let labels = self.config.classes.map(|classes| rng.below(n, classes));
+        let z = self.prior.sample_with(n, &self.encoder, caution, rng)?;
+        Some(self.observe(z, labels.as_deref(), rng))
+    }
+
+    /// Latents become rows, in pieces, which bounds memory.
+    fn observe(&self, z: Rows, labels: Option<&[usize]>, rng: &mut Rng) -> Rows {
+        let n = z.dims()[0];
         let pieces = (0..n).step_by(AT_ONCE).map(|first| {
             let here = AT_ONCE.min(n - first);
             let labels = labels.map(|labels| &labels[first..first + here]);
@@ -249,7 +263,16 @@ impl<E: Module + Encode, D: Module + Decode, P: Module + Prior<E>> Model for Vae
     }
 
     fn view(&self) -> View<'_> {
-        View { sample: Some(self), lower_bound: Some(self), ..View::default() }
+        // Networks that are told a class cannot do without one.
+        let codec = self.config.classes.is_none().then_some(self);
+        View {
+            sample: Some(self),
+            cautious: Some(self),
+            lower_bound: Some(self),
+            codec: codec.map(|model| model as &dyn Codec<Code = Rows>),
+            reconstruct: codec.map(|model| model as &dyn Reconstruct),
+            ..View::default()
+        }
     }
 }
 
@@ -263,6 +286,15 @@ impl<E: Module + Encode, D: Module + Decode, P: Module + Prior<E>> Sample for Va
                 self.draw(n, Some(&labels), rng)
             }
         }
+    }
+}
+
+impl<E: Module + Encode, D: Module + Decode, P: Module + Prior<E>> Cautious for Vae<E, D, P> {
+    fn with_caution(&self, caution: Caution) -> Option<Box<dyn Sample + '_>> {
+        let draw = move |n, rng: &mut Rng| self.draw_with(n, caution, rng);
+        // A draw of one says whether the prior can.
+        draw(1, &mut Rng::new(0)).filter(|_| caution.is_sound())?;
+        Some(sampler(move |n, rng| draw(n, rng).expect("the prior drew a moment ago")))
     }
 }
 

@@ -16,7 +16,8 @@ use burn::tensor::{Device, Tensor, TensorData};
 use genera_rng::Rng;
 
 use super::{Encode, Gaussian, HALF_LOG_TAU, Posterior, host, log_sum_exp, noise, row_sum};
-use crate::traits::{Density, Rows, Sample};
+use crate::caution::sampler;
+use crate::traits::{Caution, Cautious, Density, Rows, Sample};
 
 /// `p(z)`, which may make use of the encoder `E`.
 pub trait Prior<E> {
@@ -24,11 +25,18 @@ pub trait Prior<E> {
     fn log_prob(&self, z: Rows, encoder: &E) -> Tensor<1>;
     /// Draws `n` latents, `[n, L]`; draw `i` does not depend on `n`.
     fn sample(&self, n: usize, encoder: &E, rng: &mut Rng) -> Rows;
+    /// Draws with caution; none if there is no noise to take it with.
+    fn sample_with(&self, _n: usize, _encoder: &E, _caution: Caution, _rng: &mut Rng) -> Option<Rows> {
+        None
+    }
     /// `KL(q ‖ p)` of each dimension in nats, where it has a closed form: `[B, L]`.
     fn divergence<Q: Posterior>(&self, _q: &Q) -> Option<Rows> {
         None
     }
 }
+
+/// No caution.
+const ITSELF: Caution = Caution::Temperature(1.0);
 
 /// `N(0, I)`.
 #[derive(Module, Debug)]
@@ -67,6 +75,11 @@ impl<E> Prior<E> for StandardNormal {
         Sample::sample(self, n, rng)
     }
 
+    fn sample_with(&self, n: usize, _encoder: &E, caution: Caution, rng: &mut Rng) -> Option<Rows> {
+        let z = TensorData::new(caution.normals(n, self.latents, rng), [n, self.latents]);
+        Some(Tensor::from_data(z, &self.device))
+    }
+
     fn divergence<Q: Posterior>(&self, q: &Q) -> Option<Rows> {
         q.divergence()
     }
@@ -86,13 +99,17 @@ impl<P: Module> Learnt<P> {
     }
 }
 
-impl<E, P: Module + Density + Sample> Prior<E> for Learnt<P> {
+impl<E, P: Module + Density + Sample + Cautious> Prior<E> for Learnt<P> {
     fn log_prob(&self, z: Rows, _encoder: &E) -> Tensor<1> {
         self.model.log_prob(z)
     }
 
     fn sample(&self, n: usize, _encoder: &E, rng: &mut Rng) -> Rows {
         self.model.sample(n, rng)
+    }
+
+    fn sample_with(&self, n: usize, _encoder: &E, caution: Caution, rng: &mut Rng) -> Option<Rows> {
+        Some(self.model.with_caution(caution)?.sample(n, rng))
     }
 }
 
@@ -128,7 +145,13 @@ impl Density for MixturePrior {
 
 impl Sample for MixturePrior {
     fn sample(&self, n: usize, rng: &mut Rng) -> Rows {
-        self.mixture().sample(n, rng)
+        self.mixture().sample(n, ITSELF, rng)
+    }
+}
+
+impl Cautious for MixturePrior {
+    fn with_caution(&self, caution: Caution) -> Option<Box<dyn Sample + '_>> {
+        caution.is_sound().then(|| sampler(move |n, rng| self.mixture().sample(n, caution, rng)))
     }
 }
 
@@ -139,6 +162,10 @@ impl<E> Prior<E> for MixturePrior {
 
     fn sample(&self, n: usize, _encoder: &E, rng: &mut Rng) -> Rows {
         Sample::sample(self, n, rng)
+    }
+
+    fn sample_with(&self, n: usize, _encoder: &E, caution: Caution, rng: &mut Rng) -> Option<Rows> {
+        Some(self.mixture().sample(n, caution, rng))
     }
 }
 
@@ -169,7 +196,11 @@ impl<E: Encode<Posterior = Gaussian>> Prior<E> for VampPrior {
     }
 
     fn sample(&self, n: usize, encoder: &E, rng: &mut Rng) -> Rows {
-        self.mixture(encoder).sample(n, rng)
+        self.mixture(encoder).sample(n, ITSELF, rng)
+    }
+
+    fn sample_with(&self, n: usize, encoder: &E, caution: Caution, rng: &mut Rng) -> Option<Rows> {
+        Some(self.mixture(encoder).sample(n, caution, rng))
     }
 }
 
@@ -192,7 +223,7 @@ impl Mixture {
         log_sum_exp(square * -0.5 + (self.log_weights.clone() - volume).unsqueeze_dim(0))
     }
 
-    fn sample(&self, n: usize, rng: &mut Rng) -> Rows {
+    fn sample(&self, n: usize, caution: Caution, rng: &mut Rng) -> Rows {
         let [_, latents] = self.parts.mean.dims();
         let weights: Vec<f64> = host(&self.log_weights).into_iter().map(f64::exp).collect();
         let (means, log_stds) = (host(&self.parts.mean), host(&self.parts.log_std));
@@ -206,7 +237,7 @@ impl Mixture {
             });
             let part = k.unwrap_or(last) * latents..(k.unwrap_or(last) + 1) * latents;
             let part = means[part.clone()].iter().zip(&log_stds[part]);
-            z.extend(part.map(|(mean, log_std)| (mean + log_std.exp() * stream.normal()) as f32));
+            z.extend(part.map(|(mean, log_std)| (mean + log_std.exp() * caution.normal(stream.normal())) as f32));
         }
         Tensor::from_data(TensorData::new(z, [n, latents]), &self.parts.mean.device().inner())
     }

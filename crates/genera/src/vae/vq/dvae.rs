@@ -16,8 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::super::error::some;
 use super::super::{Annealing, Decode, Decoder, Likelihood, LikelihoodConfig, VaeError, host, noise, scalar};
 use super::{GridConfig, GridDecoder, GridEncoder, Sharpness, Temperature, Usage, gumbel, gumbel_max, gumbel_softmax};
-use crate::latent::DiscreteCode;
-use crate::traits::{Batch, Codec, Loss, LowerBound, Model, Net, Rows, Sample, Tokens, View};
+use crate::traits::{Batch, Codec, DiscreteCode, Loss, LowerBound, Model, Net, Rows, Sample, Tokens, View};
 
 /// What a [`DiscreteVae`] is, apart from its data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -127,7 +126,7 @@ impl Model for DiscreteVae {
     }
 
     fn view(&self) -> View<'_> {
-        View { sample: Some(self), lower_bound: Some(self), ..View::default() }
+        View { sample: Some(self), lower_bound: Some(self), reconstruct: Some(self), ..View::default() }
     }
 }
 

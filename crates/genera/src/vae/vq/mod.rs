@@ -6,18 +6,16 @@
 //!
 //! Van den Oord, Vinyals and Kavukcuoglu, "Neural Discrete Representation Learning" (arXiv:1711.00937), and the discrete VAE of
 //! DALL-E (arXiv:2102.12092). Both are a [`Codec`](crate::traits::Codec) to [`Tokens`](crate::traits::Tokens): a prior over
-//! codes and [`Latent`](crate::latent::Latent) make a generative model of either.
+//! codes and [`Latent`](crate::stages::Latent) make a generative model of either.
 
 mod dvae;
 mod grid;
 mod gumbel;
 mod model;
 mod quantiser;
-mod training;
 
 pub use dvae::{DiscreteVae, DiscreteVaeConfig};
 pub use grid::{GridConfig, GridDecoder, GridEncoder};
 pub use gumbel::{Sharpness, Temperature, gumbel, gumbel_max, gumbel_softmax};
 pub use model::{VqVae, VqVaeConfig};
 pub use quantiser::{Learning, Quantised, Quantiser, QuantiserConfig, Usage};
-pub use training::VqTraining;

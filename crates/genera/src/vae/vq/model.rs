@@ -16,8 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::super::error::within;
 use super::super::{Decode, Decoder, Likelihood, LikelihoodConfig, VaeError, host, scalar};
 use super::{GridConfig, GridDecoder, GridEncoder, Quantised, Quantiser, QuantiserConfig, Usage};
-use crate::latent::DiscreteCode;
-use crate::traits::{Batch, Codec, Loss, LowerBound, Model, Net, Rows, Sample, Tokens, View};
+use crate::traits::{Batch, Codec, DiscreteCode, Loss, LowerBound, Model, Net, Rows, Sample, Tokens, View};
 
 /// What a [`VqVae`] is, apart from its data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -110,7 +109,7 @@ impl Model for VqVae {
     }
 
     fn view(&self) -> View<'_> {
-        View { sample: Some(self), lower_bound: Some(self), ..View::default() }
+        View { sample: Some(self), lower_bound: Some(self), reconstruct: Some(self), ..View::default() }
     }
 }
 

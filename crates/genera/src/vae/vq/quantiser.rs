@@ -139,7 +139,7 @@ impl Quantiser {
     }
 
     /// What is learnt without a gradient, from the vectors of a batch: shares, averages, and codes that start again.
-    pub(super) fn updated(self, z: &Rows, rng: &mut Rng) -> Self {
+    pub fn updated(self, z: &Rows, rng: &mut Rng) -> Self {
         let (k, d, n) = (self.config.codes, self.config.width, z.dims()[0]);
         let codes: Vec<usize> = self.nearest(z.clone()).to_data().iter::<i64>().map(|c| c as usize).collect();
         let vectors = host(z);

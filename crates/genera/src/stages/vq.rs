@@ -3,10 +3,10 @@
 use burn::module::Module;
 use genera_rng::Rng;
 
-use super::VqVae;
-use crate::latent::Coding;
+use super::Coding;
 use crate::train::Descent;
 use crate::traits::{Batch, Learner, Rows, Scalars, StepError, View};
+use crate::vae::vq::VqVae;
 use crate::weights::{Weights, WeightsError};
 
 /// A vector-quantised autoencoder in training.

@@ -1,51 +1,15 @@
-//! Two stages as one model: a code of the data, and a prior over codes.
-//!
-//! `x = decode(c)`, `c ~ prior`: a PixelCNN over the indices of a vector quantiser (van den Oord et al., arXiv:1711.00937), a
-//! flow over an autoencoder, latent diffusion. [`TwoStages`] trains them in turn: the code first, then, on the codes of the
-//! data, the prior.
+//! A discrete code in training, then a prior over the codes of the data.
 
 use burn::module::Module;
-use burn::tensor::Tensor;
 use genera_rng::Rng;
 
+use crate::caution::sampler;
 use crate::train::Descent;
 use crate::traits::{
-    Batch, Codec, Density, Learner, LowerBound, Model, Rows, Sample, Scalars, StepError, Tokens, View,
+    Batch, Caution, Cautious, Codec, Density, DiscreteCode, Learner, LowerBound, Model, Rows, Sample, Scalars,
+    StepError, Tokens, View,
 };
 use crate::weights::{Weights, WeightsError};
-
-/// A code and a prior over it.
-#[derive(Module, Debug)]
-pub struct Latent<C: Module, P: Module> {
-    /// The code.
-    pub codec: C,
-    /// The prior.
-    pub prior: P,
-}
-
-impl<C: Module + Codec, P: Module + Sample<C::Code>> Latent<C, P> {
-    /// Of two finished stages.
-    pub fn new(codec: C, prior: P) -> Self {
-        Self { codec, prior }
-    }
-
-    /// What it can do.
-    pub fn view(&self) -> View<'_> {
-        View { sample: Some(self), ..View::default() }
-    }
-}
-
-impl<C: Module + Codec, P: Module + Sample<C::Code>> Sample for Latent<C, P> {
-    fn sample(&self, n: usize, rng: &mut Rng) -> Rows {
-        self.codec.decode(self.prior.sample(n, rng))
-    }
-}
-
-/// A code of whole numbers whose reconstructions have a likelihood.
-pub trait DiscreteCode: Codec<Code = Tokens> {
-    /// `log p(x|c)` of each row in nats: `[B, F], [B, T] -> [B]`.
-    fn log_likelihood(&self, x: Rows, codes: Tokens) -> Tensor<1>;
-}
 
 /// A learner whose model is a discrete code.
 pub trait Coding: Learner {
@@ -69,6 +33,11 @@ impl<M: Model + Module + DiscreteCode> Coding for Descent<M> {
     }
 }
 
+/// What a prior over codes has to be.
+pub trait TokenPrior: Model + Module + Sample<Tokens> + Cautious<Tokens> + Density<Tokens> {}
+
+impl<P: Model + Module + Sample<Tokens> + Cautious<Tokens> + Density<Tokens>> TokenPrior for P {}
+
 /// A discrete code in training, and after `first` steps of it a prior over its codes.
 pub struct TwoStages<A, P> {
     coding: A,
@@ -76,7 +45,7 @@ pub struct TwoStages<A, P> {
     first: u64,
 }
 
-impl<A: Coding, P: Model + Module + Sample<Tokens> + Density<Tokens>> TwoStages<A, P> {
+impl<A: Coding, P: TokenPrior> TwoStages<A, P> {
     /// Before the first step. The prior sees codes as rows of whole numbers.
     pub fn new(coding: A, prior: Descent<P>, first: u64) -> Self {
         Self { coding, prior, first }
@@ -100,7 +69,7 @@ const NAMES: [(&str, &str, &str); 3] = [
     ("ema", "codec-ema", "prior-ema"),
 ];
 
-impl<A: Coding, P: Model + Module + Sample<Tokens> + Density<Tokens>> Learner for TwoStages<A, P> {
+impl<A: Coding, P: TokenPrior> Learner for TwoStages<A, P> {
     fn step(&mut self, batches: Vec<Batch>, rng: &mut Rng) -> Result<Scalars, StepError> {
         // Steps are counted where they are saved.
         let first = self.coding.steps_taken() < self.first;
@@ -115,7 +84,13 @@ impl<A: Coding, P: Model + Module + Sample<Tokens> + Density<Tokens>> Learner fo
     }
 
     fn view(&self) -> View<'_> {
-        View { sample: Some(self), lower_bound: Some(self), ..View::default() }
+        View {
+            sample: Some(self),
+            cautious: Some(self),
+            lower_bound: Some(self),
+            reconstruct: Some(self.coding.codec()),
+            ..View::default()
+        }
     }
 
     fn save(&self) -> Vec<(&'static str, Weights)> {
@@ -144,13 +119,21 @@ impl<A: Coding, P: Model + Module + Sample<Tokens> + Density<Tokens>> Learner fo
     }
 }
 
-impl<A: Coding, P: Model + Module + Sample<Tokens> + Density<Tokens>> Sample for TwoStages<A, P> {
+impl<A: Coding, P: TokenPrior> Sample for TwoStages<A, P> {
     fn sample(&self, n: usize, rng: &mut Rng) -> Rows {
         self.coding.codec().decode(self.prior.model().sample(n, rng))
     }
 }
 
-impl<A: Coding, P: Model + Module + Sample<Tokens> + Density<Tokens>> LowerBound for TwoStages<A, P> {
+impl<A: Coding, P: TokenPrior> Cautious for TwoStages<A, P> {
+    /// Caution in drawing the codes.
+    fn with_caution(&self, caution: Caution) -> Option<Box<dyn Sample + '_>> {
+        let codes = self.prior.model().with_caution(caution)?;
+        Some(sampler(move |n, rng| self.coding.codec().decode(codes.sample(n, rng))))
+    }
+}
+
+impl<A: Coding, P: TokenPrior> LowerBound for TwoStages<A, P> {
     /// `log p(x|c) + log p(c)` at the code `c` of `x`: the evidence lower bound of a posterior that is sure of it.
     fn lower_bound(&self, x: Rows, _rng: &mut Rng) -> Vec<f64> {
         let codes = self.coding.codec().encode(x.clone());

@@ -1,4 +1,4 @@
-//! Points in the plane: maximum mean discrepancy to held-out points, and whether that is more than chance.
+//! Rows of tables, most often points in the plane: maximum mean discrepancy to held-out points, and whether that is more than chance.
 //!
 //! A test at the level of 5 % fails a perfect model once in twenty draws, so one draw decides little. Where the density
 //! can be drawn afresh, the samples are tested in groups, each against a fresh draw of its own, and the median p-value
@@ -8,19 +8,25 @@ use genera_metrics::{Kernel, PermutationTest, Points, mmd2_unbiased, permutation
 use genera_rng::Rng;
 use serde_json::json;
 
+use super::beholder::Beholder;
 use super::{Plan, Subject, record};
-use crate::export::Drawn;
 use crate::failure::Outcome;
 use crate::recipe::Measure;
 use crate::run::{Baseline, Score};
+use crate::seen::Seen;
 
 /// Samples of one test, about.
 const GROUP: usize = 1000;
 
-/// `mmd@held-out` beside that of two fresh draws of the density, and `mmd-p@held-out`.
-pub fn measure(subject: &Subject<'_>, plan: &Plan<'_>, drawn: &Drawn) -> Outcome<Vec<Score>> {
-    let data = subject.data;
-    let toy = data.toy();
+/// `mmd@held-out` beside that of two fresh draws of the density, `mmd-p@held-out`, and what a beholder of points says.
+pub fn measure(subject: &Subject<'_>, beholder: &Beholder<'_>, samples: &Seen, plan: &Plan<'_>) -> Outcome<Vec<Score>> {
+    let mut scores = discrepancy(subject, beholder, samples, plan)?;
+    scores.extend(beholder.measure(samples, plan)?);
+    Ok(scores)
+}
+
+fn discrepancy(subject: &Subject<'_>, beholder: &Beholder<'_>, drawn: &Seen, plan: &Plan<'_>) -> Outcome<Vec<Score>> {
+    let (toy, d) = (subject.data.toy(), drawn.d);
     let rng = Rng::new(plan.seed);
     // A set of points has only those that were held out.
     let groups = if toy.is_some() { (drawn.n / GROUP).max(1) } else { 1 };
@@ -30,16 +36,19 @@ pub fn measure(subject: &Subject<'_>, plan: &Plan<'_>, drawn: &Drawn) -> Outcome
     };
     let mut tests: Vec<PermutationTest> = Vec::new();
     let mut between_fresh = Vec::new();
-    for (at, samples) in drawn.rows.chunks(2 * group).enumerate() {
-        let n = samples.len() / 2;
-        let held_out = fresh("held-out", at, n).map_or_else(|| data.first_rows(data.held_out(), drawn.n), Ok)?;
-        let samples = Points::new(samples, n, 2)?;
-        let real = Points::new(&held_out, held_out.len() / 2, 2)?;
+    for (at, samples) in drawn.features.chunks(d * group).enumerate() {
+        let n = samples.len() / d;
+        let held_out = match fresh("held-out", at, n) {
+            Some(fresh) => fresh,
+            None => beholder.held_out.features[..beholder.held_out.n.min(drawn.n) * d].to_vec(),
+        };
+        let samples = Points::new(samples, n, d)?;
+        let real = Points::new(&held_out, held_out.len() / d, d)?;
         let kernel = Kernel::around_median(&samples, &real)?;
         let permutations = subject.recipe.measure.permutations;
         tests.push(permutation_test(&samples, &real, &kernel, permutations, &mut rng.fork("permutations"))?);
         if let Some(fresh) = fresh("fresh", at, n) {
-            between_fresh.push(mmd2_unbiased(&Points::new(&fresh, n, 2)?, &real, &kernel)?);
+            between_fresh.push(mmd2_unbiased(&Points::new(&fresh, n, d)?, &real, &kernel)?);
         }
     }
     let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;

@@ -1,0 +1,156 @@
+//! Latent numbers in pictures: reconstructions, ways between two codes, and what each number does.
+
+use genera::traits::Rows;
+use genera_metrics::Path;
+
+use super::{grid, held_out, image};
+use crate::data::{numbers, tensor};
+use crate::failure::Outcome;
+use crate::measure::{Draw, Subject};
+use crate::report::{Gallery, Report};
+
+/// Rows that are reconstructed; pairs that are joined; stations of a way, its ends included.
+const ROWS: usize = 10;
+const PAIRS: usize = 3;
+const STATIONS: usize = 9;
+/// Latent numbers that are shown one by one; how far each goes, in deviations of the prior; rows that say which do most.
+const TRAVERSED: usize = 6;
+const REACH: f64 = 3.0;
+const LOOKED_AT: usize = 256;
+/// Side of a grid over two latent numbers.
+const SIDE: usize = 13;
+
+pub fn show(report: &mut Report, subject: &Subject<'_>, draw: &Draw<'_>) -> Outcome {
+    if image(draw).is_none() {
+        return Ok(());
+    }
+    let view = subject.trainee.view();
+    let mut pictures = Vec::new();
+    if let Some(model) = view.reconstruct {
+        let x = held_out(subject, ROWS)?;
+        let columns = x.dims()[0];
+        let rows = [numbers(x.clone())?, numbers(model.reconstruction(x))?].concat();
+        pictures.extend(grid(draw, rows, columns, "Held-out rows, and what their codes give back".to_owned())?);
+    }
+    let decode = |z: Rows| match (view.codec, view.bijection) {
+        (Some(codec), _) => Some(codec.decode(z)),
+        (None, Some(flow)) => Some(flow.inverse_and_log_det(z).0),
+        _ => None,
+    };
+    let encode = |x: Rows| match (view.codec, view.bijection) {
+        (Some(codec), _) => Some(codec.encode(x)),
+        (None, Some(flow)) => Some(flow.forward_and_log_det(x).0),
+        _ => None,
+    };
+    let on_device = |z: Vec<f32>, width: usize| tensor(z, width, subject.device);
+    if let Some(codes) = encode(held_out(subject, 2 * PAIRS)?) {
+        let width = codes.dims()[1];
+        let codes: Vec<f64> = numbers(codes)?.into_iter().map(f64::from).collect();
+        let ways: Vec<f32> =
+            codes.chunks_exact(2 * width).flat_map(|pair| ways(&pair[..width], &pair[width..])).collect();
+        if let Some(x) = decode(on_device(ways, width)) {
+            let caption =
+                "Between the codes of two held-out rows: along the straight line, and below it along the sphere";
+            pictures.extend(grid(draw, numbers(x)?, STATIONS, caption.to_owned())?);
+        }
+    }
+    if let Some(codec) = view.codec {
+        let codes = codec.encode(held_out(subject, LOOKED_AT)?);
+        let width = codes.dims()[1];
+        let (z, columns, caption) = match width {
+            2 => (plane(), SIDE, "A grid over both latent numbers, from −3 to 3".to_owned()),
+            _ => {
+                let codes = numbers(codes)?;
+                let most = liveliest(&codes, width);
+                let names: Vec<String> = most.iter().map(ToString::to_string).collect();
+                let z = traversals(&codes[..width], &most);
+                let caption = format!(
+                    "The code of one held-out row with one latent number a line moved from −3 to 3: the numbers {}, which \
+                     differ most among held-out rows",
+                    names.join(", ")
+                );
+                (z, STATIONS, caption)
+            }
+        };
+        pictures.extend(grid(draw, numbers(codec.decode(on_device(z, width)))?, columns, caption)?);
+    }
+    if !pictures.is_empty() {
+        report.galleries.push(Gallery { id: "latents", title: "Latents", pictures, ..Gallery::default() });
+    }
+    Ok(())
+}
+
+/// Stations of the straight line from `a` to `b`, then of the arc whose radius goes from one's to the other's.
+fn ways(a: &[f64], b: &[f64]) -> Vec<f32> {
+    let norm = |z: &[f64]| z.iter().map(|z| z * z).sum::<f64>().sqrt();
+    let at = |i: usize| i as f64 / (STATIONS - 1) as f64;
+    let line = (0..STATIONS).flat_map(|i| Path::Lerp.between(a, b, at(i)));
+    let arc = (0..STATIONS).flat_map(|i| {
+        let radius = norm(a) + (norm(b) - norm(a)) * at(i);
+        Path::Slerp.between(a, b, at(i)).into_iter().map(move |z| z * radius)
+    });
+    line.chain(arc).map(|z| z as f32).collect()
+}
+
+/// From −3 to 3.
+fn reach(i: usize, count: usize) -> f32 {
+    (REACH * (2.0 * i as f64 / (count - 1) as f64 - 1.0)) as f32
+}
+
+/// A grid over the plane, from its upper left.
+fn plane() -> Vec<f32> {
+    (0..SIDE).flat_map(|row| (0..SIDE).flat_map(move |column| [reach(column, SIDE), -reach(row, SIDE)])).collect()
+}
+
+/// The latent numbers with the largest variances, the largest first.
+fn liveliest(codes: &[f32], width: usize) -> Vec<usize> {
+    let n = (codes.len() / width) as f64;
+    let variance = |j: usize| {
+        let column = || codes.iter().skip(j).step_by(width).map(|z| f64::from(*z));
+        let mean = column().sum::<f64>() / n;
+        column().map(|z| (z - mean).powi(2)).sum::<f64>() / n
+    };
+    let variances: Vec<f64> = (0..width).map(variance).collect();
+    let mut order: Vec<usize> = (0..width).collect();
+    order.sort_by(|a, b| variances[*b].total_cmp(&variances[*a]));
+    order.truncate(TRAVERSED);
+    order
+}
+
+/// `code` again and again, one number of it moved.
+fn traversals(code: &[f32], which: &[usize]) -> Vec<f32> {
+    let moved = |j: usize, i: usize| {
+        let mut z = code.to_vec();
+        z[j] = reach(i, STATIONS);
+        z
+    };
+    which.iter().flat_map(|j| (0..STATIONS).flat_map(move |i| moved(*j, i))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ways_begin_and_end_where_they_should() {
+        let (a, b) = ([3.0, 0.0], [0.0, 1.0]);
+        let z = ways(&a, &b);
+        let at = |station: usize| [z[2 * station], z[2 * station + 1]];
+        for (station, expected) in [(0, [3.0, 0.0]), (STATIONS - 1, [0.0, 1.0]), (STATIONS, [3.0, 0.0])] {
+            assert!(at(station).iter().zip(expected).all(|(z, e)| (z - e).abs() < 1e-6), "{station}");
+        }
+        assert_eq!(at(STATIONS / 2), [1.5, 0.5]);
+        // In the middle of the arc: the radius two, at 45 degrees.
+        let middle = at(STATIONS + STATIONS / 2);
+        assert!(middle.iter().all(|z| (z - 2.0_f32.sqrt()).abs() < 1e-6), "{middle:?}");
+    }
+
+    #[test]
+    fn the_liveliest_are_moved() {
+        let codes = [0.0, 5.0, 1.0, 0.0, -5.0, 2.0];
+        assert_eq!(liveliest(&codes, 3), [1, 2, 0]);
+        let z = traversals(&codes[..3], &[1]);
+        assert_eq!((z.len(), &z[..3], &z[z.len() - 3..]), (27, &[0.0, -3.0, 1.0][..], &[0.0, 3.0, 1.0][..]));
+        assert_eq!(plane()[..2], [-3.0, 3.0]);
+    }
+}

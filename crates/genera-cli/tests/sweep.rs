@@ -1,0 +1,91 @@
+//! `genera eval --sweep`: precision rises and recall falls as a model draws with more caution.
+
+mod common;
+
+use common::{fail, genera, run_tiny, succeed, tempdir, text};
+use genera_rng::Rng;
+use serde_json::Value;
+
+fn values(sweep: &Value, measure: &str) -> Vec<f64> {
+    sweep["points"].as_array().unwrap().iter().map(|point| point[measure].as_f64().unwrap()).collect()
+}
+
+#[test]
+fn caution_trades_variety_for_fidelity() {
+    let scratch = tempdir().unwrap();
+    let here = scratch.path();
+    // What an untrained linear flow draws: it starts as the identity.
+    let rows = Rng::new(1).normal(600, 2);
+    let lines: String = rows.chunks(2).map(|row| format!("{},{}\n", row[0], row[1])).collect();
+    std::fs::write(here.join("normal.csv"), lines).unwrap();
+    let recipe = r#"
+        name = "linear"
+        title = "A linear flow on normal points"
+        data = { name = "normal.csv", view = "raw" }
+        model = { family = "flow", architecture = { kind = "plu" } }
+        measure = { samples = 400, permutations = 20 }
+        [train]
+        steps = 2
+        batch_size = 16
+        optimizer = { kind = "sgd", learning_rate = 1e-4 }
+        checkpoint_every = 2
+    "#;
+    std::fs::write(here.join("linear.toml"), recipe).unwrap();
+    succeed(here, &["train", "linear.toml", "--out", "r"]);
+    let scores: Value =
+        serde_json::from_str(&succeed(here, &["eval", "r", "--sweep", "--intervals", "10", "--json"])).unwrap();
+    let sweeps = scores["sweeps"].as_array().unwrap();
+    assert_eq!(
+        sweeps.iter().map(|sweep| sweep["kind"].as_str().unwrap()).collect::<Vec<_>>(),
+        ["temperature", "truncation"]
+    );
+    for sweep in sweeps {
+        assert_eq!((sweep["n"].as_u64(), sweep["by"].as_str()), (Some(400), Some("points")));
+        let (precision, recall) = (values(sweep, "precision"), values(sweep, "recall"));
+        let last = precision.len() - 1;
+        assert!(precision[0] > precision[last] && recall[0] < 0.75 * recall[last], "{sweep}");
+        assert!(recall.windows(2).all(|pair| pair[0] <= pair[1] + 0.05), "{sweep}");
+        let distance = values(sweep, "frechet");
+        assert!(distance[0] > distance[last], "{sweep}");
+    }
+    // Without caution the samples are those of the model.
+    let measure = |name: &str| {
+        scores["measures"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|one| one["measure"] == name)
+            .unwrap_or_else(|| panic!("{name}"))
+    };
+    let whole = measure("precision@points");
+    assert!((whole["value"].as_f64().unwrap() - values(&sweeps[0], "precision").last().unwrap()).abs() < 0.1);
+    let interval = whole["record"]["interval"].as_array().unwrap();
+    assert!(interval[0].as_f64().unwrap() < interval[1].as_f64().unwrap());
+    for name in ["recall@points", "density@points", "coverage@points", "f-score@points", "memorisation@points"] {
+        measure(name);
+    }
+    // Sweeps stay when the rest is measured again, and are on the page.
+    let text_of = succeed(here, &["eval", "r", "--sweep=temperature=0.5,1"]);
+    assert!(text_of.contains("temperature of 400 samples each, by points"), "{text_of}");
+    succeed(here, &["eval", "r"]);
+    let kept: Value = serde_json::from_slice(&std::fs::read(here.join("r/scores.json")).unwrap()).unwrap();
+    assert_eq!(kept["sweeps"].as_array().unwrap().len(), 2);
+    assert_eq!(kept["sweeps"][0]["points"].as_array().unwrap().len(), 2);
+    succeed(here, &["report", "r"]);
+    let page = std::fs::read_to_string(here.join("r/report.html")).unwrap();
+    assert!(page.contains("With caution") && page.contains("largest absolute value of the noise"));
+}
+
+#[test]
+fn what_has_no_dial_says_so() {
+    let scratch = tempdir().unwrap();
+    let here = scratch.path();
+    assert!(run_tiny(here, 3, "r", &[]).status.success());
+    let before = std::fs::read(here.join("r/scores.json")).unwrap();
+    fail(here, &["eval", "r", "--sweep"], 2, "no caution to turn down");
+    fail(here, &["eval", "r", "--sweep=truncation"], 2, "no truncation to turn down");
+    fail(here, &["eval", "r", "--sweep=cold"], 2, "neither temperature, truncation nor all");
+    fail(here, &["eval", "r", "--sweep=temperature=0"], 2, "no positive number");
+    assert_eq!(std::fs::read(here.join("r/scores.json")).unwrap(), before);
+    assert!(text(&genera(here).args(["eval", "--help"]).output().unwrap().stdout).contains("--sweep"));
+}

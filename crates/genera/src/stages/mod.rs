@@ -1,0 +1,12 @@
+//! Learners made of others: a code and a prior over it, trained in turn.
+//!
+//! `x = decode(c)`, `c ~ prior`: a PixelCNN over the indices of a vector quantiser (van den Oord et al., arXiv:1711.00937), a
+//! flow over an autoencoder, latent diffusion. A code comes from one family and its prior from another; here they meet.
+
+mod latent;
+mod two_stage;
+mod vq;
+
+pub use latent::Latent;
+pub use two_stage::{Coding, TokenPrior, TwoStages};
+pub use vq::VqTraining;
