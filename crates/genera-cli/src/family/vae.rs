@@ -6,7 +6,7 @@ use genera::flow::FlowConfig;
 use genera::traits::{LowerBound, Sample};
 use genera::vae::{
     Decode, Decoder, Encode, GaussianEncoder, InverseFlowConfig, Learnt, LikelihoodConfig, MixturePrior, NetConfig,
-    Network, Objective, Observe, PlanarEncoder, Prior, StandardNormal, Vae, VaeConfig, VampPrior,
+    Network, Objective, Observe, PixelDecoderConfig, PlanarEncoder, Prior, StandardNormal, Vae, VaeConfig, VampPrior,
 };
 use genera_metrics::LikelihoodKind;
 use genera_rng::Rng;
@@ -25,6 +25,9 @@ pub struct VaeSpec {
     pub latents: usize,
     /// The encoder's network, and, turned round, the decoder's.
     pub net: NetConfig,
+    /// What the decoder is.
+    #[serde(default)]
+    pub decoder: DecoderSpec,
     /// What the decoder gives.
     #[serde(default)]
     pub likelihood: LikelihoodConfig,
@@ -50,6 +53,17 @@ pub struct VaeSpec {
 
 fn one() -> usize {
     1
+}
+
+/// What a decoder is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum DecoderSpec {
+    /// The encoder's network turned round: given the latent, values are independent.
+    #[default]
+    Mirrored,
+    /// A PixelCNN that is told the latent: values depend on those before them.
+    Pixelcnn(PixelDecoderConfig),
 }
 
 /// What an encoder gives.
@@ -114,6 +128,13 @@ impl VaeSpec {
         let (latents, shape) = (self.latents, data.shape());
         let network = |outputs: usize, rng: &mut Rng| self.net.encoder(&shape, self.beside(data), outputs, rng, device);
         let normal = StandardNormal::new(latents, device);
+        if let DecoderSpec::Pixelcnn(config) = &self.decoder {
+            let encoder = GaussianEncoder::new(network(2 * latents, rng)?);
+            let shape = <[usize; 3]>::try_from(shape.as_slice());
+            let shape = shape.map_err(|_| Failure::new("model.decoder: a PixelCNN paints pictures; these are rows"))?;
+            let decoder = config.init(latents + self.beside(data), shape, self.likelihood, rng, device)?;
+            return descent(self.config(data).init(encoder, decoder, normal)?, recipe);
+        }
         match (self.posterior, &self.prior) {
             (PosteriorSpec::Gaussian, prior) => {
                 let encoder = GaussianEncoder::new(network(2 * latents, rng)?);
@@ -174,14 +195,17 @@ impl VaeSpec {
         let parameters = self.likelihood.parameters();
         let net = self.net.decoder(self.latents, self.beside(data), &data.shape(), parameters, rng, device);
         let decoder = net.and_then(|net| Decoder::new(net, self.likelihood, device))?;
-        let config = VaeConfig {
+        descent(self.config(data).init(encoder, decoder, prior)?, recipe)
+    }
+
+    fn config(&self, data: &Data) -> VaeConfig {
+        VaeConfig {
             latents: self.latents,
             objective: self.objective,
             observe: self.observe,
             bound_samples: self.bound_samples,
             classes: data.classes().filter(|_| self.conditional),
-        };
-        descent(config.init(encoder, decoder, prior)?, recipe)
+        }
     }
 
     /// The numbers beside what the networks see.
@@ -192,6 +216,11 @@ impl VaeSpec {
     fn check(&self, data: &Data) -> Outcome {
         if self.conditional && data.classes().is_none() {
             return Err(Failure::new("model.conditional: the data have no classes; set it to false"));
+        }
+        let plain = self.posterior == PosteriorSpec::Gaussian && self.prior == PriorSpec::StandardNormal;
+        if self.decoder != DecoderSpec::Mirrored && !plain {
+            let why = "a PixelCNN goes with a gaussian posterior and the standard-normal prior";
+            return Err(Failure::new(format!("model.decoder: {why}")));
         }
         check_likelihood(&self.likelihood, data)
     }

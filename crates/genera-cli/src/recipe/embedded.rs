@@ -53,6 +53,7 @@ recipes!(
     "vae-mnist2",
     "vae-mnist",
     "iwae-mnist",
+    "ar-vae-mnist",
     "resnet-vae-fashion",
     // Lecture 6: priors, posteriors and discrete latents.
     "vamp-mnist",
