@@ -132,8 +132,8 @@ fn a_critic_measures_the_distance() {
     let exactly = wasserstein_1d(&Points::new(&x, n, 1).unwrap(), &Points::new(&y, n, 1).unwrap(), 1.0).unwrap();
     assert!((exactly - 3.5).abs() < 0.05);
     for regulariser in [
-        Regulariser::GradientPenalty { weight: 10.0, sides: Sides::Two },
-        Regulariser::GradientPenalty { weight: 10.0, sides: Sides::One },
+        Regulariser::GradientPenalty { weight: 50.0, sides: Sides::Two },
+        Regulariser::GradientPenalty { weight: 50.0, sides: Sides::One },
         Regulariser::Spectral { iterations: 1 },
         Regulariser::Clip { limit: 0.1 },
     ] {
