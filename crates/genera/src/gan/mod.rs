@@ -7,9 +7,10 @@
 //! [`Adversarial`] plays the game, [`Objective`] says what each player makes small, [`Regulariser`] what bounds the critic's
 //! slope. Networks are [`Generate`] and [`Criticise`]. [`FDivergence`] is the table behind the f-GAN, and
 //! [`DivergenceBound`] estimates its rows between data and a known normal distribution. [`theory`] has what is known in closed
-//! form.
+//! form. [`Avb`] uses the same idea for a posterior without a density.
 
 mod adversarial;
+mod avb;
 mod bound;
 mod divergence;
 mod error;
@@ -20,6 +21,7 @@ mod spectral;
 pub mod theory;
 
 pub use adversarial::{Adversarial, Criticise, Game, Generate};
+pub use avb::{Avb, AvbConfig, AvbError, Emit, ImplicitAutoencoder, ImplicitEncoder};
 pub use bound::{DivergenceBound, DivergenceBoundConfig, Reference};
 pub use divergence::FDivergence;
 pub use error::GanError;

@@ -1,5 +1,6 @@
 //! Adversarial learning: PyTorch's penalties, the laws of a game, what is known in closed form, and what a critic estimates.
 
+mod avb;
 mod estimates;
 mod laws;
 mod parity;
