@@ -25,13 +25,17 @@ use crate::nn::derivative::Linearise;
 use crate::train::{
     ConfigError, DescentConfig, Gradients, Player, accumulate, add_share, map_parameters, refuse_others,
 };
-use crate::traits::{Batch, Learner, Loss, Net, Rows, Sample, Scalars, StepError, View};
+use crate::traits::{Batch, Cautious, Learner, Loss, Net, Rows, Sample, Scalars, StepError, View};
 use crate::weights::{Weights, WeightsError};
 
 /// A network that turns noise into rows.
 pub trait Generate: Net<Labelled> + Sample {
     /// What `n` samples start from, `[n, latents]`.
     fn noise(&self, n: usize, rng: &mut Rng) -> Rows;
+    /// The network as something to draw from with caution; none if its noise knows none.
+    fn cautious(&self) -> Option<&dyn Cautious> {
+        None
+    }
 }
 
 /// A network that scores rows, and whose slope is known.
@@ -267,7 +271,7 @@ impl<G: Module + Generate, C: Module + Criticise> Learner for Adversarial<G, C> 
     }
 
     fn view(&self) -> View<'_> {
-        View { sample: Some(self.generator()), ..View::default() }
+        View { sample: Some(self.generator()), cautious: self.generator().cautious(), ..View::default() }
     }
 
     fn save(&self) -> Vec<(&'static str, Weights)> {

@@ -14,6 +14,7 @@ mod avb;
 mod bound;
 mod divergence;
 mod error;
+mod generator;
 mod networks;
 mod objective;
 mod regulariser;
@@ -25,10 +26,8 @@ pub use avb::{Avb, AvbConfig, AvbError, Emit, ImplicitAutoencoder, ImplicitEncod
 pub use bound::{DivergenceBound, DivergenceBoundConfig, Reference};
 pub use divergence::FDivergence;
 pub use error::GanError;
-pub use networks::{
-    CriticConfig, CriticNet, CriticNetConfig, Generator, GeneratorConfig, GeneratorNet, GeneratorNetConfig, Given,
-    Noise,
-};
+pub use generator::{Generator, GeneratorConfig, GeneratorNet, GeneratorNetConfig, Given, Noise};
+pub use networks::{CriticConfig, CriticNet, CriticNetConfig};
 pub use objective::Objective;
 pub use regulariser::{Regulariser, Scale, Sides, gradient_penalty, squared_slope};
 pub use spectral::{Spectral, orthogonality};

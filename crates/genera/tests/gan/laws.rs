@@ -11,7 +11,7 @@ use genera::gan::{
 };
 use genera::nn::{Activation, Critic, Labelled, ResidualCriticConfig};
 use genera::train::{DescentConfig, Ema, fit};
-use genera::traits::{Batch, Learner, Net, Sample, Scalars, StepError};
+use genera::traits::{Batch, Caution, Cautious, Learner, Net, Sample, Scalars, StepError};
 use genera::weights::{Metadata, Weights, apply, collect, from_bytes, to_bytes};
 
 use super::estimates::Still;
@@ -337,6 +337,14 @@ fn a_generator_draws_what_it_is_told() {
         assert_eq!(same, row % 3 == 0, "{row}");
     }
     assert!(generator.is_conditional());
+    let (points, _) = all_nets()[0].init(false);
+    let with = |caution| host(points.with_caution(caution).unwrap().sample(6, &mut Rng::new(4)));
+    let plain = host(points.sample(6, &mut Rng::new(4)));
+    assert_eq!(with(Caution::Temperature(1.0)), plain);
+    assert_ne!(with(Caution::Truncation(0.5)), plain);
+    let same = with(Caution::Temperature(0.0));
+    assert!(same.chunks(3).all(|row| row == &same[..3]), "without noise all samples are one");
+    assert!(points.with_caution(Caution::Truncation(-1.0)).is_none());
     let score = |class: i32| {
         let labels = Some(Tensor::from_data([class; 5], &device()));
         host(critic.forward(Labelled { x: normal(5, 3, 1), labels }))
