@@ -4,7 +4,7 @@ use std::path::Path;
 
 use genera::burn::tensor::{Device, Tensor, TensorData};
 use genera::traits::{Batch, Rows};
-use genera_data::{Dataset, Request, Split, Toy};
+use genera_data::{Dataset, Line, Request, Split, Toy};
 use genera_rng::Rng;
 
 use crate::failure::{Failure, Outcome};
@@ -22,7 +22,7 @@ pub struct Data {
 impl Data {
     /// Opens what `spec` names; files are looked for in `folder` first.
     pub fn open(spec: &DataSpec, folder: Option<&Path>) -> Outcome<Self> {
-        let toy = spec.name.parse::<Toy>().is_ok();
+        let toy = spec.name.parse::<Toy>().is_ok() || spec.name.parse::<Line>().is_ok();
         if spec.points.is_some() && !toy {
             return Err(Failure::new(format!("data.points: `{}` is no toy density; its size is fixed", spec.name)));
         }
@@ -60,6 +60,11 @@ impl Data {
 
     /// The toy density, if it is one.
     pub fn toy(&self) -> Option<Toy> {
+        self.spec.name.parse().ok()
+    }
+
+    /// The density on the line, if it is one.
+    pub fn line(&self) -> Option<Line> {
         self.spec.name.parse().ok()
     }
 

@@ -93,6 +93,7 @@ failures!(
     genera::continuous::ContinuousError,
     genera::diffusion::DiffusionError,
     genera::flow::FlowError,
+    genera::gan::GanError,
     genera::features::ClassifierError,
     genera::features::DescribedError,
     genera::interop::InteropError,

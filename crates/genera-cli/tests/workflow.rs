@@ -111,6 +111,10 @@ fn nonsense_is_refused_in_one_line() {
         (&["train", "--set", "data.name=digitz"], 1, "digitz"),
         (&["train", "--set", "train.optimizer.learning_rate=-1"], 1, "learning_rate"),
         (&["train", "--set", "model.conditional=\"maybe\""], 1, "model.conditional"),
+        (&["train", "wgan-gp-8gaussians", "--set", "train.accumulate=3"], 1, "train.accumulate is 3"),
+        (&["train", "wgan-1d", "--set", "model.conditional=true"], 1, "no classes"),
+        (&["train", "wgan-1d", "--set", "model.game.critic_steps=0"], 1, "critic_steps"),
+        (&["train", "fgan-gan", "--set", "model.reference.deviation=0"], 1, "deviation"),
         (&["train", "no/such/run", "--resume"], 1, "no/such/run"),
         (&["sample", "nowhere"], 1, "nowhere"),
         (&["sample", "."], 1, "model_index.json"),
@@ -239,6 +243,31 @@ fn every_recipe_takes_three_steps() {
         assert!(!page.contains("not a number"), "{name}");
         let bent = page.contains("lines of a regular grid of noise");
         assert_eq!(bent, ["realnvp-moons", "cnf-moons"].contains(&name), "{name}");
+    }
+}
+
+#[test]
+fn games_are_judged_by_modes_distances_and_gaps() {
+    let scratch = tempdir().unwrap();
+    let here = scratch.path();
+    for (recipe, wanted) in [
+        ("wgan-gp-8gaussians", &["modes@samples", "near-modes@samples", "mmd@held-out"][..]),
+        ("wgan-1d", &["wasserstein@held-out"]),
+        ("fgan-gan", &["divergence-gap@fresh"]),
+    ] {
+        let mut arguments = vec!["train", recipe, "--out", recipe];
+        for set in ["train.steps=2", "train.batch_size=8", "data.points=500", "train.preview_every=0"] {
+            arguments.extend(["--set", set]);
+        }
+        arguments.extend(["--set", "measure={samples=50,permutations=10}"]);
+        succeed(here, &arguments);
+        let scores = fs::read_to_string(here.join(recipe).join("scores.json")).unwrap();
+        let scores: serde_json::Value = serde_json::from_str(&scores).unwrap();
+        let measured: Vec<&str> =
+            scores["measures"].as_array().unwrap().iter().map(|score| score["measure"].as_str().unwrap()).collect();
+        assert!(wanted.iter().all(|name| measured.contains(name)), "{recipe}: {measured:?}");
+        // What two players have learnt goes on where it stopped.
+        succeed(here, &["train", recipe, "--resume", "--set", "train.steps=4"]);
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use genera_rng::Rng;
 
 use crate::{
-    Checksum, Dataset, Error, Progress, Remote, Result, Split, Toy, digits, fetch,
+    Checksum, Dataset, Error, Line, Progress, Remote, Result, Split, Toy, digits, fetch,
     load::{self, cifar::Cifar, npy::Npz},
 };
 
@@ -186,6 +186,9 @@ pub fn open(request: &Request<'_>) -> Result<Split> {
     if let Ok(toy) = name.parse::<Toy>() {
         return Ok(toy.split(request.points, &mut Rng::new(request.seed).fork("toy")));
     }
+    if let Ok(line) = name.parse::<Line>() {
+        return Ok(line.split(request.points, &mut Rng::new(request.seed).fork("toy")));
+    }
     if let Some(public) = Public::ALL.into_iter().find(|public| public.name() == name) {
         let looked = public.places(request.folders);
         for place in &looked {
@@ -200,8 +203,8 @@ pub fn open(request: &Request<'_>) -> Result<Split> {
     if path.exists() {
         return open_path(path, request.shape);
     }
-    let known: Vec<&str> =
-        std::iter::once("digits").chain(Public::ALL.map(Public::name)).chain(Toy::ALL.map(Toy::name)).collect();
+    let toys = Toy::ALL.map(Toy::name).into_iter().chain(Line::ALL.map(Line::name));
+    let known: Vec<&str> = std::iter::once("digits").chain(Public::ALL.map(Public::name)).chain(toys).collect();
     let mend = format!("it is no path, and the names are {}", known.join(", "));
     Err(Error::NotFound { name: name.to_owned(), looked: vec![path.to_owned()], mend })
 }
@@ -310,14 +313,15 @@ pub fn describe(folders: &[PathBuf]) -> Vec<Description> {
         };
         Description { name: public.name(), kind, rows: Some(rows), shape, source, places: public.places(folders) }
     });
-    let toys = Toy::ALL.map(|toy| Description {
-        name: toy.name(),
+    let toy = |name, dimensions| Description {
+        name,
         kind: "points of a density that is known exactly",
         rows: None,
-        shape: vec![2],
+        shape: vec![dimensions],
         source: "computed",
         places: Vec::new(),
-    });
+    };
+    let toys = Toy::ALL.map(|of| toy(of.name(), 2)).into_iter().chain(Line::ALL.map(|of| toy(of.name(), 1)));
     std::iter::once(embedded).chain(public).chain(toys).collect()
 }
 

@@ -34,6 +34,9 @@ pub enum Toy {
     /// Eight Gaussians of deviation 0.5 at radius 4, all divided by 1.414.
     #[serde(rename = "8-gaussians")]
     EightGaussians,
+    /// Eight Gaussians of deviation 0.08 at radius 2, all divided by 1.414: so narrow that they do not touch.
+    #[serde(rename = "8-narrow-gaussians")]
+    EightNarrowGaussians,
     /// Four circles of equal mass and radius 0.75, 1.5, 2.25, 3, plus 0.08 ε.
     Rings,
     /// Uniform on the eight dark squares of side 2 in [−4, 4]².
@@ -68,10 +71,11 @@ pub enum Toy {
 
 impl Toy {
     /// Every toy.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Moons,
         Self::Circles,
         Self::EightGaussians,
+        Self::EightNarrowGaussians,
         Self::Rings,
         Self::Checkerboard,
         Self::Pinwheel,
@@ -94,6 +98,7 @@ impl Toy {
             Self::Moons => "moons",
             Self::Circles => "circles",
             Self::EightGaussians => "8-gaussians",
+            Self::EightNarrowGaussians => "8-narrow-gaussians",
             Self::Rings => "rings",
             Self::Checkerboard => "checkerboard",
             Self::Pinwheel => "pinwheel",
@@ -152,6 +157,9 @@ impl Toy {
             Self::EightGaussians => {
                 Kind::Mixture(Mixture::ring(8, 4.0 / 1.414, 0.5 / 1.414).expect("a ring is a mixture"))
             }
+            Self::EightNarrowGaussians => {
+                Kind::Mixture(Mixture::ring(8, 2.0 / 1.414, 0.08 / 1.414).expect("a ring is a mixture"))
+            }
             Self::Flower => {
                 let (mut means, mut covariances) = (vec![0.0, 0.0], vec![1.0, 0.0, 0.0, 1.0]);
                 for k in 0..7 {
@@ -182,6 +190,7 @@ impl Toy {
             Self::Moons => [[-1.7, 2.7], [-1.2, 1.7]],
             Self::Circles => square(4.6),
             Self::EightGaussians => square(5.2),
+            Self::EightNarrowGaussians => square(1.8),
             Self::Rings => square(3.6),
             Self::Checkerboard | Self::U1 | Self::U2 | Self::U3 | Self::U4 => square(4.0),
             Self::Pinwheel => square(6.0),
@@ -224,6 +233,14 @@ enum Kind {
 }
 
 impl ToyDensity {
+    /// The mixture of Gaussians that this is, if it is one.
+    pub fn mixture(&self) -> Option<&Mixture> {
+        match &self.0 {
+            Kind::Mixture(mixture) => Some(mixture),
+            _ => None,
+        }
+    }
+
     /// log p(x), in nats; −∞ where there is no mass.
     pub fn log_density(&self, x: [f64; 2]) -> f64 {
         match &self.0 {

@@ -5,7 +5,7 @@
 //! | how far apart are two sets of features? | [`frechet`], [`frechet_infinity`], [`mmd2_unbiased`], [`kid`], [`cmmd`], [`wasserstein`], [`sliced_wasserstein`], [`Sinkhorn`] |
 //! | is that more than chance? | [`permutation_test`], [`two_sample_test`] |
 //! | how sure is the number? | [`bootstrap`] of one set, [`halves`] of two |
-//! | are samples real, and are they varied? | [`manifold`], [`classes`], [`inception_score`] |
+//! | are samples real, and are they varied? | [`manifold`], [`modes()`], [`classes`], [`inception_score`] |
 //! | how smooth is the way between samples? | [`path_length`] |
 //! | are they copies? | [`memorisation`], [`nearest`] |
 //! | how far apart are two densities? | [`divergence`] |
@@ -42,6 +42,7 @@ mod likelihood;
 mod manifold;
 mod memorisation;
 mod mmd;
+mod modes;
 mod moments;
 mod near;
 mod neighbours;
@@ -65,6 +66,7 @@ pub use likelihood::{Dequantisation, Likelihood, LikelihoodDifference, Likelihoo
 pub use manifold::{Manifold, manifold};
 pub use memorisation::{DistanceQuantile, Memorisation, memorisation};
 pub use mmd::{Kid, cmmd, kid, mmd2_biased, mmd2_unbiased};
+pub use modes::{Mode, Modes, modes};
 pub use moments::Moments;
 pub use neighbours::{Neighbours, nearest, nearest_others};
 pub use path_length::{Path, PathLength, path_length};

@@ -11,6 +11,7 @@ pub mod continuous;
 pub mod diffusion;
 pub mod features;
 pub mod flow;
+pub mod gan;
 pub mod interop;
 pub mod latent;
 pub mod nn;

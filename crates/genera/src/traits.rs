@@ -210,6 +210,25 @@ pub enum StepError {
         /// The global norm of its gradient.
         norm: f64,
     },
+    /// The loss of a player is finite but beyond all reason.
+    #[error("the loss is {0:e}: it grows without bound; bound the critic's slope or lower the learning rate")]
+    Runaway(f64),
+    /// What went wrong in the turn of one of two players.
+    #[error("{player}: {source}")]
+    Player {
+        /// Whose turn it was.
+        player: &'static str,
+        /// What went wrong.
+        source: Box<StepError>,
+    },
+    /// Micro-batches that cannot be dealt out to the turns of a critic.
+    #[error("{given} micro-batches cannot be dealt out to {turns} turns of the critic; give each an equal number")]
+    Turns {
+        /// How many there are.
+        given: usize,
+        /// How many turns there are.
+        turns: usize,
+    },
     /// A step that cannot lower the likelihood of its rows did.
     #[error("the log-likelihood of the rows fell from {before} to {after} nats in a step that cannot lower it")]
     Decrease {

@@ -14,8 +14,8 @@ use crate::export::{Drawn, Picture};
 use crate::failure::Outcome;
 use crate::measure::{Draw, Subject};
 use crate::report::{
-    Bars, Curve, Density, Facts, Frame, Likelihood, Lines, Neighbour, Picture as Shown, Plane, Report, Score as Line,
-    Unit, render,
+    Bars, Curve, Density, Facts, Frame, Histogram, Likelihood, Lines, Neighbour, Picture as Shown, Plane, Report,
+    Score as Line, Unit, render,
 };
 use crate::run::{RunDir, Scores, Sweep, SweepPoint, write_atomically};
 use crate::show;
@@ -182,6 +182,9 @@ fn show_samples(report: &mut Report, subject: &Subject<'_>, draw: &Draw<'_>) -> 
     if draw.shape == [2] {
         return show_plane(report, subject, draw, &rng);
     }
+    if draw.shape == [1] {
+        return show_line(report, subject, draw, &rng);
+    }
     let drawn = draw.rows(GRID, &rng)?;
     if let Some(grid) = drawn.overview() {
         let caption = format!("{GRID} samples, not chosen: seed 0 of `genera report`");
@@ -217,6 +220,20 @@ fn neighbours(subject: &Subject<'_>, drawn: &Drawn) -> Outcome<Vec<Neighbour>> {
         }
     }
     Ok(shown)
+}
+
+fn show_line(report: &mut Report, subject: &Subject<'_>, draw: &Draw<'_>, rng: &Rng) -> Outcome {
+    let Dataset::Table(table) = subject.data.held_out() else { return Ok(()) };
+    let values = |rows: &[f32]| rows.iter().map(|x| f64::from(*x)).collect::<Vec<_>>();
+    report.histograms.push(Histogram {
+        title: "Held-out points and samples".to_owned(),
+        x_label: "x".to_owned(),
+        series: vec![
+            ("held out".to_owned(), values(table.values())),
+            ("samples".to_owned(), values(&draw.rows(POINTS, rng)?.rows)),
+        ],
+    });
+    Ok(())
 }
 
 fn show_plane(report: &mut Report, subject: &Subject<'_>, draw: &Draw<'_>, rng: &Rng) -> Outcome {

@@ -1,5 +1,6 @@
 //! The one place that names every model: what a recipe may ask for, and how it becomes something that learns.
 
+mod adversarial;
 mod autoregressive;
 mod classical;
 mod classifier;
@@ -17,6 +18,7 @@ use genera::classical::Estimator;
 use genera::diffusion::Levels;
 use genera::features::{Classifier, ClassifierConfig};
 use genera::flow::FlowConfig;
+use genera::gan::{DivergenceBound, DivergenceBoundConfig};
 use genera::latent::{AmortisedMixtureConfig, BernoulliMixtureConfig, FactorConfig, GaussianMixtureConfig};
 use genera::train::Descent;
 use genera::traits::{Denoise, Density, Learner, LowerBound, Model, Sample};
@@ -28,6 +30,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::Data;
 use crate::failure::Outcome;
 use crate::recipe::Recipe;
+use adversarial::AdversarialSpec;
 use autoregressive::AutoregressiveSpec;
 use continuous::ContinuousSpec;
 use diffusion::DiffusionSpec;
@@ -72,6 +75,10 @@ pub enum Family {
     BernoulliMixture(BernoulliMixtureConfig),
     /// Probabilistic principal components or factor analysis, by expectation maximisation.
     Factors(FactorConfig),
+    /// A generator and a critic.
+    Adversarial(AdversarialSpec),
+    /// The lower bound of a divergence from a known normal distribution.
+    DivergenceBound(DivergenceBoundConfig),
 }
 
 /// A density without a network.
@@ -107,6 +114,10 @@ pub trait Trainee: Learner + Send {
     fn classifier(&self) -> Option<&Classifier> {
         None
     }
+    /// The model as a witness of a divergence, if it is one.
+    fn divergence_bound(&self) -> Option<&DivergenceBound> {
+        None
+    }
 }
 
 /// What a model offers beyond its view; see [`Trainee`]. Most offer nothing.
@@ -128,6 +139,10 @@ pub trait Offers: Model + Module {
     }
 
     fn classifier(&self) -> Option<&Classifier> {
+        None
+    }
+
+    fn divergence_bound(&self) -> Option<&DivergenceBound> {
         None
     }
 }
@@ -156,6 +171,10 @@ impl<M: Offers + Send> Trainee for Descent<M> {
     fn classifier(&self) -> Option<&Classifier> {
         self.model().classifier()
     }
+
+    fn divergence_bound(&self) -> Option<&DivergenceBound> {
+        self.model().divergence_bound()
+    }
 }
 
 impl Family {
@@ -183,6 +202,8 @@ impl Family {
                 expectation_maximisation::bernoulli_mixture(config, data, &mut rng, device)
             }
             Self::Factors(config) => expectation_maximisation::factors(config, data, &mut rng, device),
+            Self::Adversarial(spec) => spec.trainee(recipe, data, &mut rng, device),
+            Self::DivergenceBound(config) => descent(config.init(&data.shape(), &mut rng, device)?, recipe),
         }
     }
 
@@ -200,6 +221,7 @@ impl Family {
             Self::Diffusion(spec) => spec.conditional,
             Self::Flow(config) => flow::is_conditional(config),
             Self::Vae(spec) => spec.conditional,
+            Self::Adversarial(spec) => spec.conditional,
             _ => false,
         }
     }
@@ -219,7 +241,7 @@ impl Family {
             | Self::AmortisedMixture(_)
             | Self::BernoulliMixture(_)
             | Self::Factors(_) => Some(LikelihoodKind::Exact),
-            Self::Classifier(_) => None,
+            Self::Classifier(_) | Self::Adversarial(_) | Self::DivergenceBound(_) => None,
             Self::ContinuousFlow(spec) => spec.likelihood(),
             Self::Classical(_) => Some(LikelihoodKind::Exact),
         }

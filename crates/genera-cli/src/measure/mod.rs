@@ -1,9 +1,12 @@
 //! Measuring a trained model: what fits it, and whether that is what its recipe promised.
 
 mod beholder;
+mod bound;
 mod classifier;
 mod draw;
 mod likelihood;
+mod line;
+mod modes;
 mod points;
 mod sweep;
 
@@ -103,6 +106,10 @@ pub fn evaluate(subject: &Subject<'_>, plan: &Plan<'_>, mut tell: impl FnMut(Str
             measures.extend(points::measure(subject, &beholder, &beholder.see(&drawn)?, plan)?);
             sweep(&beholder, &mut tell)?;
         }
+        if subject.data.shape() == [1] {
+            measures.extend(line::measure(subject, plan, &drawn)?);
+        }
+        measures.extend(modes::measure(subject, plan, &drawn)?);
         if let Some(name) = classifier::name_for(subject) {
             tell(format!("comparing them with held-out rows by {name}"));
             match Judge::open(&name, plan.classifier, plan.runs, subject.device) {
@@ -120,6 +127,10 @@ pub fn evaluate(subject: &Subject<'_>, plan: &Plan<'_>, mut tell: impl FnMut(Str
     if (view.density.is_some() || view.lower_bound.is_some()) && plan.samples.is_none() {
         tell("the likelihood of held-out rows".to_owned());
         measures.extend(likelihood::measure(subject, plan)?);
+    }
+    if let Some(model) = subject.trainee.divergence_bound() {
+        tell("the bound on fresh points".to_owned());
+        measures.extend(bound::measure(subject, plan, model)?);
     }
     if let Some(classifier) = subject.trainee.classifier() {
         measures.extend(classifier::accuracy(subject, classifier)?);

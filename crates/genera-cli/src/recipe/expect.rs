@@ -90,6 +90,14 @@ pub enum Measure {
     Kl,
     /// `reverse-kl@samples`: the divergence of the model from a known density, in nats, on its own samples.
     ReverseKl,
+    /// `modes@samples`: how many modes of a known mixture have their share of samples.
+    Modes,
+    /// `near-modes@samples`: the share of samples within three deviations of a mode.
+    NearModes,
+    /// `wasserstein@held-out`: the distance between samples and held-out points on the line.
+    Wasserstein,
+    /// `divergence-gap@fresh`: what a learnt bound lacks of a divergence, as a part of it.
+    DivergenceGap,
     /// `accuracy@held-out`: the share of held-out rows that a classifier names rightly.
     Accuracy,
     /// `samples-per-second`: the speed of sampling here.
@@ -97,13 +105,17 @@ pub enum Measure {
 }
 
 /// What is measured on held-out data, and what needs nothing.
-const PLAIN: [(&str, Measure); 8] = [
+const PLAIN: [(&str, Measure); 12] = [
     ("mmd@held-out", Measure::Mmd),
     ("mmd-p@held-out", Measure::MmdP),
     ("bits-per-dimension@held-out", Measure::BitsPerDimension),
     ("nats@held-out", Measure::Nats),
     ("kl@fresh", Measure::Kl),
     ("reverse-kl@samples", Measure::ReverseKl),
+    ("modes@samples", Measure::Modes),
+    ("near-modes@samples", Measure::NearModes),
+    ("wasserstein@held-out", Measure::Wasserstein),
+    ("divergence-gap@fresh", Measure::DivergenceGap),
     ("accuracy@held-out", Measure::Accuracy),
     ("samples-per-second", Measure::SamplesPerSecond),
 ];

@@ -52,6 +52,21 @@ pub fn of(measure: &str) -> Option<&'static str> {
             "Divergence of the model from the true density, in nats, on the model's own samples. 0 if they are the same. \
              A model may lack whole modes and still do well here."
         }
+        "modes" => {
+            "How many modes of the true mixture hold at least a tenth of the samples they should, within three standard \
+             deviations. Fewer than there are is mode collapse."
+        }
+        "near-modes" => {
+            "Share of the samples within three standard deviations of a mode: the others lie between modes."
+        }
+        "wasserstein" => {
+            "How far mass must be moved, on average, to turn the samples into held-out points: the area between both \
+             distribution functions, in the units of the data. 0 is a perfect match."
+        }
+        "divergence-gap" => {
+            "What a lower bound with a learnt witness lacks of the exact divergence, as a part of it. It is 0 for the best \
+             witness and below 0 only by chance."
+        }
         "memorisation" => {
             "Chance that a sample is nearer to the training data than a held-out point is. \
              A half is healthy; near 1 the model recites what it was shown."

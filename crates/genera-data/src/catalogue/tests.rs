@@ -93,7 +93,8 @@ fn folders_of_pictures_keep_their_parts() {
 fn every_set_is_described_once() {
     let described = describe(&[PathBuf::from("data")]);
     let names: std::collections::BTreeSet<_> = described.iter().map(|set| set.name).collect();
-    assert_eq!((names.len(), described.len()), (1 + 4 + Toy::ALL.len(), 1 + 4 + Toy::ALL.len()));
+    let all = 1 + 4 + Toy::ALL.len() + Line::ALL.len();
+    assert_eq!((names.len(), described.len()), (all, all));
     assert!(described.iter().all(|set| set.places.is_empty() || set.places[0].starts_with("data")));
     let digits = digits();
     assert_eq!(described[0].rows, Some([digits.train.len(), digits.test.len()]));

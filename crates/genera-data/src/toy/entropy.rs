@@ -33,6 +33,8 @@ impl Toy {
             // x ↦ (x₀ − x₁²/8, x₁) keeps areas and makes two independent normal numbers.
             Self::Banana => exact(log_two_pi_e + 3.3_f64.ln()),
             Self::Gaussian | Self::RotatedGaussian => exact(log_two_pi_e + 3.0_f64.ln()),
+            // Neighbours are nineteen deviations apart.
+            Self::EightNarrowGaussians => exact(8.0_f64.ln() + log_two_pi_e + 2.0 * (0.08_f64 / 1.414).ln()),
             Self::Moons => stored(1.007_584_835),
             Self::Circles => stored(3.268_135_712),
             Self::EightGaussians => stored(2.831_880_406),

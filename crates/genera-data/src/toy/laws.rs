@@ -26,7 +26,7 @@ fn integrals(toy: Toy, panels: usize) -> [f64; 7] {
 fn panels(toy: Toy) -> usize {
     match toy {
         Toy::Banana => 60,
-        Toy::Pinwheel => 48,
+        Toy::Pinwheel | Toy::EightNarrowGaussians => 48,
         _ => 24,
     }
 }

@@ -6,7 +6,8 @@ use genera_kernels::{Activation, ConvOptions, activate};
 use genera_rng::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::{Conv2d, Linear, image};
+use super::derivative::Linearised;
+use super::{Conv2d, Linear, Scorer, image};
 use crate::traits::{Net, Rows};
 
 /// What a [`ConvCritic`] looks like, apart from the data it is for.
@@ -49,12 +50,26 @@ pub struct ConvCritic {
     pub(super) shape: [usize; 3],
 }
 
-impl Net for ConvCritic {
-    fn forward(&self, x: Rows) -> Rows {
+impl Scorer for ConvCritic {
+    fn features(&self, x: Rows) -> Rows {
         let h = self
             .layers
             .iter()
             .fold(image::images(x, self.shape), |h, layer| activate(layer.forward(h), Activation::LeakyRelu));
-        self.output.forward(image::rows(h))
+        image::rows(h)
+    }
+
+    fn linearise_features(&self, x: Rows) -> Linearised<'_, Rows, Rows> {
+        self.linearise_hidden(x)
+    }
+
+    fn output(&self) -> &Linear {
+        &self.output
+    }
+}
+
+impl Net for ConvCritic {
+    fn forward(&self, x: Rows) -> Rows {
+        self.output.forward(self.features(x))
     }
 }

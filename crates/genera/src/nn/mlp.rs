@@ -7,9 +7,10 @@ use genera_rng::Rng;
 use serde::{Deserialize, Serialize};
 
 use super::activation::ActivationName;
+use super::derivative::Linearised;
 use super::embed::{Condition, Halves, add_labels, sinusoids};
 use super::init::constant;
-use super::{Conditioned, Embedding, LayerNorm, Linear};
+use super::{Conditioned, Embedding, LayerNorm, Linear, Scorer};
 use crate::traits::{Net, Rows};
 
 /// What an [`Mlp`] looks like.
@@ -57,12 +58,24 @@ impl Mlp {
     }
 }
 
+impl Scorer for Mlp {
+    fn features(&self, x: Rows) -> Rows {
+        let hidden = &self.layers[..self.layers.len() - 1];
+        hidden.iter().fold(x, |x, layer| layer.forward_into(x, self.activation))
+    }
+
+    fn linearise_features(&self, x: Rows) -> Linearised<'_, Rows, Rows> {
+        self.linearise_hidden(x)
+    }
+
+    fn output(&self) -> &Linear {
+        &self.layers[self.layers.len() - 1]
+    }
+}
+
 impl Net for Mlp {
     fn forward(&self, x: Rows) -> Rows {
-        let last = self.layers.len() - 1;
-        self.layers.iter().enumerate().fold(x, |x, (i, layer)| {
-            layer.forward_into(x, if i < last { self.activation } else { Activation::Identity })
-        })
+        self.output().forward(self.features(x))
     }
 }
 

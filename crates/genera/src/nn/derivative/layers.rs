@@ -55,6 +55,27 @@ pub(super) fn images<'a>(x: Tensor<2>, shape: [usize; 3]) -> Linearised<'a, Tens
     Linearised::new(image::images(x, shape), move |v| image::images(v, shape), image::rows)
 }
 
+/// The mean of every 2 x 2 block, a last odd row or column left out.
+pub(super) fn halve<'a>(x: Tensor<4>) -> Linearised<'a, Tensor<4>, Tensor<4>> {
+    let [_, height, width, _] = x.dims();
+    let pull = move |u| {
+        let pulled = kernels::upsample_nearest2x(u) * 0.25;
+        match [height % 2, width % 2] {
+            [0, 0] => pulled,
+            [odd, also] => pulled.pad([(0, 0), (0, odd), (0, also), (0, 0)], 0.0),
+        }
+    };
+    Linearised::new(kernels::avg_pool2x2(x), kernels::avg_pool2x2, pull)
+}
+
+/// The sum over an image: `[B, H, W, C] -> [B, C]`.
+pub(super) fn sum_image<'a>(x: Tensor<4>) -> Linearised<'a, Tensor<4>, Tensor<2>> {
+    let shape @ [rows, height, width, channels] = x.dims();
+    let sum = move |x: Tensor<4>| x.reshape([rows, height * width, channels]).sum_dim(1).squeeze_dim(1);
+    let pull = move |u: Tensor<2>| u.reshape([rows, 1, 1, channels]).expand(shape);
+    Linearised::new(sum(x), sum, pull)
+}
+
 /// Images as rows.
 pub(super) fn rows<'a>(x: Tensor<4>) -> Linearised<'a, Tensor<4>, Tensor<2>> {
     let [_, height, width, channels] = x.dims();

@@ -64,6 +64,22 @@ impl<'a, I: 'a, O: 'a> Linearised<'a, I, O> {
     }
 }
 
+impl<'a, I: Clone + 'a, const D: usize> Linearised<'a, I, Tensor<D>>
+where
+    I: std::ops::Add<Output = I>,
+{
+    /// The sum of two maps of one point.
+    pub fn plus(self, other: Self) -> Self {
+        let value = self.value + other.value;
+        let (push, pull) = ((self.push, other.push), (self.pull, other.pull));
+        Self::new(
+            value,
+            move |v: I| (push.0)(v.clone()) + (push.1)(v),
+            move |u: Tensor<D>| (pull.0)(u.clone()) + (pull.1)(u),
+        )
+    }
+}
+
 impl<'a, const D: usize> Linearised<'a, Tensor<D>, Tensor<D>> {
     /// The identity at `x`, from which a network starts.
     pub fn at(x: Tensor<D>) -> Self {

@@ -1,17 +1,25 @@
 //! The networks, each as the list of its layers.
 
-use super::layers::{activation, images, residual, rows, shift};
+use super::layers::{activation, halve, images, residual, rows, shift, sum_image};
 use super::{Linearise, Linearised};
-use crate::nn::{Activation, ConditionalMlp, ConditionalResNet, Conditioned, ConvCritic, Mlp, ResidualMlp};
+use crate::nn::{
+    Activation, ConditionalMlp, ConditionalResNet, Conditioned, ConvCritic, Mlp, ResidualCritic, ResidualMlp, Scorer,
+};
 use crate::traits::Rows;
+
+impl Mlp {
+    /// The last hidden layer and its derivative: `[B, inputs] -> [B, width]`.
+    pub(in crate::nn) fn linearise_hidden(&self, x: Rows) -> Linearised<'_, Rows, Rows> {
+        let hidden = &self.layers[..self.layers.len() - 1];
+        hidden.iter().fold(Linearised::at(x), |at, layer| {
+            at.then(|x| layer.linearise(x)).then(|z| activation(z, self.activation))
+        })
+    }
+}
 
 impl Linearise for Mlp {
     fn linearise(&self, x: Rows) -> Linearised<'_, Rows, Rows> {
-        let last = self.layers.len() - 1;
-        self.layers.iter().enumerate().fold(Linearised::at(x), |at, (i, layer)| {
-            let at = at.then(|x| layer.linearise(x));
-            if i < last { at.then(|z| activation(z, self.activation)) } else { at }
-        })
+        self.linearise_hidden(x).then(|h| self.layers[self.layers.len() - 1].linearise(h))
     }
 }
 
@@ -60,11 +68,45 @@ impl Linearise<Conditioned> for ConditionalResNet {
     }
 }
 
-impl Linearise for ConvCritic {
-    fn linearise(&self, x: Rows) -> Linearised<'_, Rows, Rows> {
-        let features = self.layers.iter().fold(images(x, self.shape), |at, layer| {
+impl ConvCritic {
+    /// The last image, as rows, and its derivative: `[B, C · H · W] -> [B, D]`.
+    pub(in crate::nn) fn linearise_hidden(&self, x: Rows) -> Linearised<'_, Rows, Rows> {
+        let last = self.layers.iter().fold(images(x, self.shape), |at, layer| {
             at.then(|h| layer.linearise(h)).then(|z| activation(z, Activation::LeakyRelu))
         });
-        features.then(rows).then(|h| self.output.linearise(h))
+        last.then(rows)
+    }
+}
+
+impl Linearise for ConvCritic {
+    fn linearise(&self, x: Rows) -> Linearised<'_, Rows, Rows> {
+        self.linearise_hidden(x).then(|h| self.output.linearise(h))
+    }
+}
+
+impl ResidualCritic {
+    /// The sum of the last image and its derivative: `[B, C · H · W] -> [B, D]`.
+    pub(in crate::nn) fn linearise_hidden(&self, x: Rows) -> Linearised<'_, Rows, Rows> {
+        let relu = |z| activation(z, Activation::Relu);
+        let last = self.blocks.iter().fold(images(x, self.shape), |at, block| {
+            at.then(|h| {
+                let size = |h| if block.halves { halve(h) } else { Linearised::at(h) };
+                let start = if block.first { Linearised::at(h.clone()) } else { relu(h.clone()) };
+                let inner = start.then(|h| block.conv1.linearise(h)).then(relu).then(|h| block.conv2.linearise(h));
+                let short = size(h);
+                let short = match &block.shortcut {
+                    Some(conv) => short.then(|h| conv.linearise(h)),
+                    None => short,
+                };
+                inner.then(size).plus(short)
+            })
+        });
+        last.then(relu).then(sum_image)
+    }
+}
+
+impl Linearise for ResidualCritic {
+    fn linearise(&self, x: Rows) -> Linearised<'_, Rows, Rows> {
+        self.linearise_hidden(x).then(|h| self.output().linearise(h))
     }
 }

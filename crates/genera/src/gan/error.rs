@@ -1,0 +1,31 @@
+//! What can be wrong with the settings of two players.
+
+/// Settings that make no sense.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum GanError {
+    /// A count that is zero.
+    #[error("`{0}` is 0; it must be at least 1")]
+    Zero(&'static str),
+    /// An interval that holds nothing.
+    #[error("the noise is uniform on [{low}, {high}), which holds nothing; `low` must be below `high`")]
+    Interval {
+        /// Where it begins.
+        low: f64,
+        /// Where it ends.
+        high: f64,
+    },
+    /// Convolutions of what is no image.
+    #[error("convolutions are for images [C, H, W], not for rows of shape {0:?}; take an mlp")]
+    NoImage(Vec<usize>),
+    /// A side that cannot be halved as often as asked.
+    #[error("an image of side {side} cannot be halved {halvings} times without rest; take fewer channels")]
+    Side {
+        /// The side.
+        side: usize,
+        /// How often.
+        halvings: usize,
+    },
+    /// A deviation that is none.
+    #[error("the deviation of the reference is {0}; it must be finite and above zero")]
+    Deviation(f64),
+}
