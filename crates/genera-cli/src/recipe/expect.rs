@@ -90,6 +90,10 @@ pub enum Measure {
     Kl,
     /// `reverse-kl@samples`: the divergence of the model from a known density, in nats, on its own samples.
     ReverseKl,
+    /// `heaviest-component@samples`: the share of samples that most likely come from the heaviest part of a known mixture.
+    HeaviestComponent,
+    /// `fisher@fresh`: `E|s − ∇log p|² / E|∇log p|²` of a score and a known density, on fresh points of it.
+    Fisher,
     /// `accuracy@held-out`: the share of held-out rows that a classifier names rightly.
     Accuracy,
     /// `samples-per-second`: the speed of sampling here.
@@ -97,13 +101,15 @@ pub enum Measure {
 }
 
 /// What is measured on held-out data, and what needs nothing.
-const PLAIN: [(&str, Measure); 8] = [
+const PLAIN: [(&str, Measure); 10] = [
     ("mmd@held-out", Measure::Mmd),
     ("mmd-p@held-out", Measure::MmdP),
     ("bits-per-dimension@held-out", Measure::BitsPerDimension),
     ("nats@held-out", Measure::Nats),
     ("kl@fresh", Measure::Kl),
     ("reverse-kl@samples", Measure::ReverseKl),
+    ("heaviest-component@samples", Measure::HeaviestComponent),
+    ("fisher@fresh", Measure::Fisher),
     ("accuracy@held-out", Measure::Accuracy),
     ("samples-per-second", Measure::SamplesPerSecond),
 ];

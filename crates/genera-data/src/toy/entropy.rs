@@ -33,6 +33,10 @@ impl Toy {
             // x ↦ (x₀ − x₁²/8, x₁) keeps areas and makes two independent normal numbers.
             Self::Banana => exact(log_two_pi_e + 3.3_f64.ln()),
             Self::Gaussian | Self::RotatedGaussian => exact(log_two_pi_e + 3.0_f64.ln()),
+            // Two Gaussians 14 deviations apart share less than 10⁻¹¹ of their mass.
+            Self::UnevenGaussians => {
+                Entropy { error: 1e-10, ..exact(log_two_pi_e - 0.95 * 0.95_f64.ln() - 0.05 * 0.05_f64.ln()) }
+            }
             Self::Moons => stored(1.007_584_835),
             Self::Circles => stored(3.268_135_712),
             Self::EightGaussians => stored(2.831_880_406),
