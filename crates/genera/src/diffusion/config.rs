@@ -86,6 +86,11 @@ impl DiffusionConfig {
         within(self.features > 0, "features", self.features as f64, "the width of a row, at least 1")?;
         self.target.validate(&self.schedule)?;
         self.weighting.validate()?;
+        if self.weighting == Weighting::Likelihood && matches!(self.schedule, Schedule::LinearFlow { .. }) {
+            return Err(DiffusionError::Combination(
+                "the likelihood weighting is infinite in pure noise, where the linear-flow schedule ends",
+            ));
+        }
         if let Some(data_levels) = self.data_levels {
             within(data_levels >= 2, "data_levels", data_levels as f64, "at least 2")?;
         }
