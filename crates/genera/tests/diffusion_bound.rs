@@ -7,8 +7,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
 use genera::Rng;
 use genera::diffusion::{
-    Clip, DiffusionConfig, Level, Levels, MixtureDenoiser, Sampler, Schedule, Variance,
-    VariationalBound,
+    Clip, DiffusionConfig, Level, Levels, MixtureDenoiser, Sampler, Schedule, Variance, VariationalBound,
 };
 use genera::nn::{ConditionalMlp, ConditionalMlpConfig, Conditioned};
 use genera::traits::{Batch, Denoise, Model, Net, Rows, Sample};

@@ -5,8 +5,8 @@ use burn::optim::{AdamConfig, GradientsParams};
 use burn::tensor::{Device, Tensor};
 use genera::Rng;
 use genera::diffusion::{
-    Corrector, Diffusion, DiffusionConfig, MixtureDenoiser, Sampler, Schedule, Solver, Spacing, StepSize, Target, Times, Variance,
-    VariationalBound,
+    Corrector, Diffusion, DiffusionConfig, MixtureDenoiser, Sampler, Schedule, Solver, Spacing, StepSize, Target,
+    Times, Variance, VariationalBound,
 };
 use genera::nn::{ConditionalMlp, ConditionalMlpConfig, Conditioned, UNetConfig};
 use genera::traits::{Batch, Denoise, LowerBound, Model, Net, Rows, Sample};
@@ -154,14 +154,8 @@ fn a_sample_depends_neither_on_n_nor_on_the_pieces_that_the_network_sees() {
     ] {
         let corrector = (solver == Solver::Langevin || solver == Solver::ReverseDiffusion)
             .then_some(Corrector { steps: 2, size: StepSize::SignalToNoise(0.16) });
-        let sampler = Sampler {
-            solver,
-            steps: 10,
-            spacing: Spacing::Trailing,
-            corrector,
-            tolerance: 1e-3,
-            ..Sampler::default()
-        };
+        let sampler =
+            Sampler { solver, steps: 10, spacing: Spacing::Trailing, corrector, tolerance: 1e-3, ..Sampler::default() };
         let model = DiffusionConfig { sampler, ..config(Target::Noise) }.init(net(None)).unwrap();
         let whole = values(&model.sample(64, &mut Rng::new(2)));
         let root = Rng::new(2);

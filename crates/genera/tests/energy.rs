@@ -74,8 +74,8 @@ fn the_score_is_minus_the_slope_of_the_energy() {
         let unit = Rows::from_floats([[f32::from(axis == 0), f32::from(axis == 1)]], &Device::flex());
         let at = |by: f64| model.net.forward(x.clone() + unit.clone() * by);
         let slope: Vec<f32> = ((at(h) - at(-h)) / (2.0 * h)).to_data().iter::<f32>().collect();
-        for row in 0..2 {
-            assert!((score[2 * row + axis] + slope[row]).abs() < 1e-3, "{score:?} {slope:?}");
+        for (score, slope) in score.iter().skip(axis).step_by(2).zip(&slope) {
+            assert!((score + slope).abs() < 1e-3, "{score} {slope}");
         }
     }
 }

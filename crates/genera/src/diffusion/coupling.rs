@@ -63,8 +63,8 @@ fn assignment(costs: &[f64], n: usize) -> Vec<usize> {
                     (delta, next) = (least[j], j);
                 }
             }
-            for j in 0..=n {
-                if seen[j] {
+            for (j, seen) in seen.iter().enumerate() {
+                if *seen {
                     of_row[row_of[j]] += delta;
                     of_column[j] -= delta;
                 } else if j < n {

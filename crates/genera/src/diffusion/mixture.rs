@@ -133,9 +133,9 @@ impl MixtureDenoiser {
             let score = |i: usize| -(x[i] - alpha * part.mean[i]) / spread(i);
             // m_k(x) = m_k − α v_k s_k.
             let along: f64 = (0..x.len()).map(|i| v[i] * (part.mean[i] - alpha * part.variance[i] * score(i))).sum();
-            for i in 0..x.len() {
-                out[i] += r * (alpha * part.variance[i] / spread(i) * v[i] + along * score(i));
-                mean_score[i] += r * score(i);
+            for (i, (out, mean_score)) in out.iter_mut().zip(&mut mean_score).enumerate() {
+                *out += r * (alpha * part.variance[i] / spread(i) * v[i] + along * score(i));
+                *mean_score += r * score(i);
             }
             along_all += r * along;
         }

@@ -140,19 +140,20 @@ impl<'a, const D: usize> Flow<'a, D> {
             strides[axis] = strides[axis + 1] * grid.cells[axis + 1];
         }
         let mut rates: [Vec<[f64; 2]>; D] = std::array::from_fn(|_| Vec::with_capacity(grid.density.len()));
-        for at in 0..grid.density.len() {
-            for axis in 0..D {
-                if at / strides[axis] % grid.cells[axis] + 1 == grid.cells[axis] {
-                    rates[axis].push([0.0; 2]);
+        for (axis, rates) in rates.iter_mut().enumerate() {
+            let (side, stride, cells) = (sides[axis], strides[axis], grid.cells[axis]);
+            for at in 0..grid.density.len() {
+                if at / stride % cells + 1 == cells {
+                    rates.push([0.0; 2]);
                     continue;
                 }
-                let mut side = grid.centre(at);
-                side[axis] += 0.5 * sides[axis];
-                let f = drift(side)[axis];
+                let mut between = grid.centre(at);
+                between[axis] += 0.5 * side;
+                let f = drift(between)[axis];
                 require(f.is_finite(), "the drift", f, "finite everywhere on the grid")?;
-                let peclet = f * sides[axis] / diffusion;
-                let scale = diffusion / (sides[axis] * sides[axis]);
-                rates[axis].push([scale * bernoulli(-peclet), scale * bernoulli(peclet)]);
+                let peclet = f * side / diffusion;
+                let scale = diffusion / (side * side);
+                rates.push([scale * bernoulli(-peclet), scale * bernoulli(peclet)]);
             }
         }
         Ok(Self { grid, rates, strides })

@@ -65,9 +65,9 @@ fn paths_are_brownian_and_belong_to_their_row() {
     // The same path on another grid, backwards, and for fewer rows.
     let whole = values(&paths().increment(1.0, 3.0, &device));
     let back = values(&paths().increment(3.0, 1.0, &device));
-    for i in 0..4000 {
+    for (i, (whole, back)) in whole.iter().zip(&back).enumerate() {
         let sum: f64 = steps.iter().map(|step| step[i]).sum();
-        assert!((sum - whole[i]).abs() < 1e-5 && (back[i] + whole[i]).abs() < 1e-6);
+        assert!((sum - whole).abs() < 1e-5 && (back + whole).abs() < 1e-6);
     }
     let few = values(&Brownian::new([3, 2], [1.0, 3.0], &mut Rng::new(1)).increment(1.1, 1.7, &device));
     assert_eq!(few, steps[1][..6]);
