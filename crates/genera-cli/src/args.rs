@@ -96,7 +96,8 @@ pub struct Sample {
     /// The seed of the noise
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
-    /// ddpm, ddim, euler, heun or dpm-solver++ [default: the recipe's]
+    /// ddpm, ddim, euler, heun, dpm-solver++, euler-maruyama, reverse-diffusion, stochastic-heun or probability-flow
+    /// [default: the recipe's]
     #[arg(long, value_name = "NAME")]
     pub solver: Option<String>,
     /// Steps of the solver [default: the recipe's]
@@ -105,6 +106,10 @@ pub struct Sample {
     /// Noise that DDIM adds: 0 none, 1 as much as DDPM
     #[arg(long, value_name = "X")]
     pub eta: Option<f64>,
+    /// How strongly samples are drawn towards their class: 0 not at all, 1 as the model says, more sharpens; for models
+    /// that also learn to do without it [default: the recipe's]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    pub guidance: Option<f64>,
     /// Start from this noise, [n, F] or [n, C, H, W], instead of drawing it
     #[arg(long, value_name = "FILE.npy")]
     pub noise: Option<PathBuf>,

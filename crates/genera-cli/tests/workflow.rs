@@ -295,3 +295,44 @@ fn a_signal_saves_and_the_run_goes_on() {
     assert_eq!(checkpoints(&here.join("r")).len(), 2);
     assert!(TINY.len() > 2);
 }
+
+/// A model with and without its class, drawn by every solver that has noise or steps of its own.
+#[test]
+fn guidance_and_further_solvers() {
+    let scratch = tempdir().unwrap();
+    let here = scratch.path();
+    let conditional = [
+        "--set",
+        "model.conditional=true",
+        "--set",
+        "model.label_dropout=0.2",
+        "--set",
+        "model.schedule={kind=\"variance-preserving\",steps=10}",
+        "--set",
+        "model.likelihood={tolerance=1e-2}",
+    ];
+    let output = run_tiny(here, 5, "r", &conditional);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("kl@fresh"), "{}", text(&output.stdout));
+    for solver in ["euler-maruyama", "reverse-diffusion", "stochastic-heun", "probability-flow"] {
+        let draw = ["sample", "r", "-n", "12", "--steps", "5", "--solver", solver, "--guidance", "2", "--out"];
+        succeed(here, &[&draw[..], &["a.npy"]].concat());
+        succeed(here, &[&draw[..], &["b.npy", "--chunk", "4", "--threads", "1"]].concat());
+        assert_eq!(fs::read(here.join("a.npy")).unwrap(), fs::read(here.join("b.npy")).unwrap(), "{solver}");
+    }
+    let draw = |scale: &str| {
+        succeed(here, &["sample", "r", "-n", "12", "--guidance", scale, "--out", "c.npy"]);
+        fs::read(here.join("c.npy")).unwrap()
+    };
+    assert!(draw("1") != draw("4") && draw("0") != draw("1"));
+    fail(here, &["sample", "r", "--guidance", "nan"], 1, "guidance.scale");
+    fail(here, &["sample", "r", "--solver", "langevin"], 1, "corrector");
+    let hostile =
+        genera(here).args(["sample", "r", "-n", "4", "--guidance", "1e6", "--out", "d.npy"]).output().unwrap();
+    assert!(matches!(hostile.status.code(), Some(0 | 1)), "{}", text(&hostile.stderr));
+
+    assert!(run_tiny(here, 5, "plain", &[]).status.success());
+    fail(here, &["sample", "plain", "--guidance", "2"], 2, "label_dropout");
+    let refused = tiny(5, "refused", &["--set", "sample.guidance={scale=2.0}"]);
+    fail(here, &refused.iter().map(String::as_str).collect::<Vec<_>>(), 1, "label_dropout");
+}

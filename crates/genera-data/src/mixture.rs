@@ -137,6 +137,15 @@ impl Mixture {
             .expect("a mixture draws finite points of its own components")
     }
 
+    /// argmaxₖ p(k|x).
+    ///
+    /// # Panics
+    /// If `x` does not have `D` numbers.
+    pub fn likeliest_component(&self, x: &[f64]) -> usize {
+        let joint = |k: usize| self.log_joint(k, x);
+        (0..self.weights.len()).max_by(|&a, &b| joint(a).total_cmp(&joint(b))).unwrap_or(0)
+    }
+
     /// One point and its component.
     pub(crate) fn draw(&self, stream: &mut Stream) -> (Vec<f64>, u16) {
         let mut left = stream.uniform();

@@ -67,6 +67,9 @@ pub enum Toy {
     Gaussian,
     /// The same turned by 45°: N((2, 3), [[5, 4], [4, 5]]).
     RotatedGaussian,
+    /// 0.95 N((5, 5), I) + 0.05 N((−5, −5), I): Langevin dynamics alone does not find the weights (Song and Ermon,
+    /// arXiv:1907.05600, with weights of their own).
+    UnevenGaussians,
 }
 
 impl Toy {
@@ -90,6 +93,7 @@ impl Toy {
         Self::Ring,
         Self::Gaussian,
         Self::RotatedGaussian,
+        Self::UnevenGaussians,
     ];
 
     /// The name that recipes and the command line use.
@@ -113,6 +117,7 @@ impl Toy {
             Self::Ring => "ring",
             Self::Gaussian => "gaussian",
             Self::RotatedGaussian => "rotated-gaussian",
+            Self::UnevenGaussians => "uneven-gaussians",
         }
     }
 
@@ -172,6 +177,11 @@ impl Toy {
             }
             Self::Gaussian => mixture(1, vec![2.0, 3.0], &[9.0, 0.0, 0.0, 1.0]),
             Self::RotatedGaussian => mixture(1, vec![2.0, 3.0], &[5.0, 4.0, 4.0, 5.0]),
+            Self::UnevenGaussians => {
+                let unit = [1.0, 0.0, 0.0, 1.0].repeat(2);
+                let two = Mixture::new(vec![0.95, 0.05], vec![5.0, 5.0, -5.0, -5.0], &unit);
+                Kind::Mixture(two.expect("two Gaussians are a mixture"))
+            }
             Self::Checkerboard => Kind::Checkerboard,
             Self::Pinwheel => Kind::Pinwheel,
             Self::Banana => Kind::Banana,
@@ -201,6 +211,7 @@ impl Toy {
             Self::Ring => square(6.0),
             Self::Gaussian => [[-17.0, 21.0], [-4.0, 10.0]],
             Self::RotatedGaussian => [[-12.0, 16.0], [-11.0, 17.0]],
+            Self::UnevenGaussians => square(11.5),
         }
     }
 }
@@ -256,6 +267,41 @@ impl ToyDensity {
                 let [x0, x1] = x;
                 log_normal(x1, 3.3) + log_normal(x0 - x1 * x1 / 8.0, 1.0)
             }
+        }
+    }
+
+    /// ∇ log p(x): of mixtures in closed form, of others by central differences of [`ToyDensity::log_density`] with a
+    /// step of 10⁻⁴. Not finite where there is no mass.
+    pub fn score(&self, x: [f64; 2]) -> [f64; 2] {
+        if let Kind::Mixture(mixture) = &self.0 {
+            let score = mixture.score(&x);
+            return [score[0], score[1]];
+        }
+        let step = 1e-4;
+        let slope = |axis: usize| {
+            let moved = |by: f64| {
+                let mut x = x;
+                x[axis] += by;
+                self.log_density(x)
+            };
+            (moved(step) - moved(-step)) / (2.0 * step)
+        };
+        [slope(0), slope(1)]
+    }
+
+    /// The component of a mixture that a point most likely comes from; none for what is no mixture.
+    pub fn likeliest_component(&self, x: [f64; 2]) -> Option<usize> {
+        match &self.0 {
+            Kind::Mixture(mixture) => Some(mixture.likeliest_component(&x)),
+            _ => None,
+        }
+    }
+
+    /// The weights of a mixture's components; none for what is no mixture.
+    pub fn component_weights(&self) -> Option<&[f64]> {
+        match &self.0 {
+            Kind::Mixture(mixture) => Some(mixture.weights()),
+            _ => None,
         }
     }
 

@@ -9,6 +9,7 @@
 //! | how smooth is the way between samples? | [`path_length`] |
 //! | are they copies? | [`memorisation`], [`nearest`] |
 //! | how far apart are two densities? | [`divergence`] |
+//! | have Markov chains arrived, and what are their draws worth? | [`chain_diagnostics`] |
 //! | how likely are held-out data, and what is that number? | [`Likelihood`] |
 //!
 //! Sets come in as [`Points`], which are checked once: no measure sees an empty set, a NaN or an infinity. What is
@@ -30,6 +31,7 @@
 //! ```
 
 mod bootstrap;
+mod chains;
 mod classes;
 mod dense;
 pub mod divergence;
@@ -56,6 +58,7 @@ mod two_sample;
 mod wasserstein;
 
 pub use bootstrap::{Bootstrap, Mean, bootstrap};
+pub use chains::{ChainDiagnostics, chain_diagnostics};
 pub use classes::{Classes, InceptionScore, classes, inception_score};
 pub use error::MetricError;
 pub use frechet::{Frechet, frechet, frechet_of_moments};

@@ -1,5 +1,5 @@
-//! The page that everything hangs on: what a network, a density, a sampler, a bijection, a code, a denoiser, a
-//! feature extractor, a model and a learner are.
+//! The page that everything hangs on: what a network, a density, a score, a sampler, a bijection, a code, a
+//! denoiser, a feature extractor, a model and a learner are.
 
 use burn::tensor::{Int, Tensor};
 use genera_rng::Rng;
@@ -30,6 +30,18 @@ pub trait Density<X = Rows> {
 pub trait LowerBound<X = Rows> {
     /// A bound on `log p(x)` in nats, estimated without bias, one a row: `[B, F] -> B numbers`.
     fn lower_bound(&self, x: X, rng: &mut Rng) -> Vec<f64>;
+}
+
+/// The gradient of a log-density, which need not be normalised.
+pub trait Score<X = Rows> {
+    /// `∇ log p(x)`, one a row: `[B, F] -> [B, F]`.
+    fn score(&self, x: X) -> X;
+}
+
+impl<X, S: Score<X> + ?Sized> Score<X> for &S {
+    fn score(&self, x: X) -> X {
+        (**self).score(x)
+    }
 }
 
 /// Something to draw from.
@@ -152,6 +164,8 @@ pub struct View<'a> {
     pub density: Option<&'a dyn Density>,
     /// Bounds the score of rows from below.
     pub lower_bound: Option<&'a dyn LowerBound>,
+    /// Points to where rows are likelier.
+    pub score: Option<&'a dyn Score>,
     /// Turns rows into numbers of noise and back.
     pub bijection: Option<&'a dyn Bijection>,
     /// Turns rows into latent numbers and back.

@@ -7,8 +7,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
 use genera::Rng;
 use genera::diffusion::{
-    Clip, DiffusionConfig, Level, Levels, MixtureDenoiser, Sampler, Schedule, Target, Times, Variance,
-    VariationalBound, Weighting,
+    Clip, DiffusionConfig, Level, Levels, MixtureDenoiser, Sampler, Schedule, Variance, VariationalBound,
 };
 use genera::nn::{ConditionalMlp, ConditionalMlpConfig, Conditioned};
 use genera::traits::{Batch, Denoise, Model, Net, Rows, Sample};
@@ -136,16 +135,8 @@ impl Net<Conditioned> for Pair {
 }
 
 fn config(variance: Variance, data_levels: Option<usize>) -> DiffusionConfig {
-    DiffusionConfig {
-        features: 2,
-        schedule: Schedule::linear(50),
-        target: Target::Noise,
-        weighting: Weighting::Simple,
-        variance,
-        times: Times::Discrete,
-        data_levels,
-        sampler: Sampler { steps: 50, ..Sampler::default() },
-    }
+    let sampler = Sampler { steps: 50, ..Sampler::default() };
+    DiffusionConfig { variance, data_levels, sampler, ..DiffusionConfig::new(2, Schedule::linear(50)) }
 }
 
 fn net(seed: u64) -> ConditionalMlp {

@@ -107,7 +107,7 @@ fn every_step_is_that_of_diffusers() {
         let start: Vec<f32> = walk.states[0].iter().map(|v| *v as f32).collect();
         let x: Rows = Tensor::from_data(TensorData::new(start, [3, 8]), &Device::default());
         let mut visited = 0;
-        config.sampler.run(&standin, &chain, x, &mut Rng::new(7), &mut |moment| {
+        config.sampler.run(&standin, &levels, &chain, x, &mut Rng::new(7), &mut |moment| {
             visited += 1;
             let found: Vec<f32> = moment.x.to_data().iter::<f32>().collect();
             for (found, expected) in found.iter().zip(&walk.states[moment.step + 1]) {

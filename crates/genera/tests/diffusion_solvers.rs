@@ -43,8 +43,8 @@ fn noisy(level: Level, n: usize, rng: &mut Rng) -> Rows {
     x0 * level.alpha + eps * level.sigma
 }
 
-fn run(solver: Solver, chain: &[Level], x: Rows) -> Rows {
-    Sampler { solver, ..Sampler::default() }.run(&mixture(), chain, x, &mut Rng::new(1), &mut |_| ())
+fn run(solver: Solver, levels: &Levels, chain: &[Level], x: Rows) -> Rows {
+    Sampler { solver, ..Sampler::default() }.run(&mixture(), levels, chain, x, &mut Rng::new(1), &mut |_| ())
 }
 
 /// `n` steps between two levels, evenly in time.
@@ -66,12 +66,12 @@ fn schedules() -> [(Levels, f64, f64); 3] {
 fn deterministic_solvers_have_their_order() {
     for (levels, top, bottom) in schedules() {
         let x = noisy(levels.level(top), 64, &mut Rng::new(3));
-        let reference = values(&run(Solver::Heun, &evenly(&levels, top, bottom, 1280), x.clone()));
+        let reference = values(&run(Solver::Heun, &levels, &evenly(&levels, top, bottom, 1280), x.clone()));
         for (solver, order) in
             [(Solver::Euler, 1.0), (Solver::Ddim, 1.0), (Solver::Heun, 2.0), (Solver::DpmSolver, 2.0)]
         {
             let error = |n: usize| {
-                let found = values(&run(solver, &evenly(&levels, top, bottom, n), x.clone()));
+                let found = values(&run(solver, &levels, &evenly(&levels, top, bottom, n), x.clone()));
                 let square: f64 = found.iter().zip(&reference).map(|(a, b)| (a - b).powi(2)).sum();
                 (square / found.len() as f64).sqrt()
             };
@@ -109,7 +109,7 @@ fn samples_have_the_moments_of_the_mixture_at_every_level() {
             }
             let x = noisy(chain[0], n, &mut Rng::new(11));
             let mut seen = 0;
-            sampler.run(&mixture(), &chain, x, &mut Rng::new(12), &mut |moment| {
+            sampler.run(&mixture(), &levels, &chain, x, &mut Rng::new(12), &mut |moment| {
                 if moment.step % 25 != 24 {
                     return;
                 }
@@ -140,7 +140,7 @@ fn few_steps_of_heun_survive_a_start_without_signal() {
         let sampler = Sampler { solver: Solver::Heun, steps, ..Sampler::default() };
         let chain = sampler.chain(&levels).unwrap();
         let x = noisy(chain[0], 3_000, &mut Rng::new(11));
-        let drawn = sampler.run(&mixture(), &chain, x, &mut Rng::new(12), &mut |_| ());
+        let drawn = sampler.run(&mixture(), &levels, &chain, x, &mut Rng::new(12), &mut |_| ());
         let (found, exact) = (moments(&drawn), exact_moments(*chain.last().unwrap()));
         println!("{steps} steps: {found:?} {exact:?}");
         for (found, exact) in found.iter().zip(exact) {
@@ -159,7 +159,7 @@ fn one_gaussian_has_a_closed_form_flow() {
         let x = Rows::from_floats([[0.3], [-1.2], [2.0]], &Device::default());
         let sampler = Sampler { solver: Solver::Heun, ..Sampler::default() };
         let chain = evenly(&levels, top, bottom, 200);
-        let found = values(&sampler.run(&oracle, &chain, x.clone(), &mut Rng::new(1), &mut |_| ()));
+        let found = values(&sampler.run(&oracle, &levels, &chain, x.clone(), &mut Rng::new(1), &mut |_| ()));
         for (found, x) in found.iter().zip(values(&x)) {
             let exact = to.alpha * mean + spread(to) / spread(from) * (x - from.alpha * mean);
             assert!((found - exact).abs() < 1e-3, "{:?}: {found} {exact}", levels.schedule());
@@ -173,7 +173,7 @@ fn equal_rules_give_equal_steps() {
     let chain = evenly(&levels, 999.0, -1.0, 20);
     let x = noisy(chain[0], 16, &mut Rng::new(2));
     let close = |a: &Rows, b: &Rows| values(a).iter().zip(values(b)).all(|(a, b)| (a - b).abs() < 1e-4);
-    let sample = |sampler: Sampler| sampler.run(&mixture(), &chain, x.clone(), &mut Rng::new(1), &mut |_| ());
+    let sample = |sampler: Sampler| sampler.run(&mixture(), &levels, &chain, x.clone(), &mut Rng::new(1), &mut |_| ());
     let ddim = |eta| sample(Sampler { solver: Solver::Ddim, eta, ..Sampler::default() });
     assert!(close(&ddim(0.0), &sample(Sampler { solver: Solver::Euler, ..Sampler::default() })));
     assert!(close(&ddim(1.0), &sample(Sampler::default())));

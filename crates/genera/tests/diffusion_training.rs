@@ -5,8 +5,8 @@ use burn::optim::{AdamConfig, GradientsParams};
 use burn::tensor::{Device, Tensor};
 use genera::Rng;
 use genera::diffusion::{
-    Diffusion, DiffusionConfig, MixtureDenoiser, Sampler, Schedule, Solver, Spacing, Target, Times, Variance,
-    VariationalBound, Weighting,
+    Corrector, Diffusion, DiffusionConfig, MixtureDenoiser, Sampler, Schedule, Solver, Spacing, StepSize, Target,
+    Times, Variance, VariationalBound,
 };
 use genera::nn::{ConditionalMlp, ConditionalMlpConfig, Conditioned, UNetConfig};
 use genera::traits::{Batch, Denoise, LowerBound, Model, Net, Rows, Sample};
@@ -21,16 +21,7 @@ fn device() -> Device {
 }
 
 fn config(target: Target) -> DiffusionConfig {
-    DiffusionConfig {
-        features: 2,
-        schedule: Schedule::linear(100),
-        target,
-        weighting: Weighting::Simple,
-        variance: Variance::FixedSmall,
-        times: Times::Discrete,
-        data_levels: None,
-        sampler: Sampler::default(),
-    }
+    DiffusionConfig { target, ..DiffusionConfig::new(2, Schedule::linear(100)) }
 }
 
 fn net(classes: Option<usize>) -> ConditionalMlp {
@@ -149,8 +140,22 @@ fn learned_variance_tightens_the_bound() {
 
 #[test]
 fn a_sample_depends_neither_on_n_nor_on_the_pieces_that_the_network_sees() {
-    for solver in [Solver::Ancestral, Solver::Ddim, Solver::Euler, Solver::Heun, Solver::DpmSolver] {
-        let sampler = Sampler { solver, steps: 10, spacing: Spacing::Trailing, ..Sampler::default() };
+    for solver in [
+        Solver::Ancestral,
+        Solver::Ddim,
+        Solver::Euler,
+        Solver::Heun,
+        Solver::DpmSolver,
+        Solver::EulerMaruyama,
+        Solver::ReverseDiffusion,
+        Solver::StochasticHeun,
+        Solver::ProbabilityFlow,
+        Solver::Langevin,
+    ] {
+        let corrector = (solver == Solver::Langevin || solver == Solver::ReverseDiffusion)
+            .then_some(Corrector { steps: 2, size: StepSize::SignalToNoise(0.16) });
+        let sampler =
+            Sampler { solver, steps: 10, spacing: Spacing::Trailing, corrector, tolerance: 1e-3, ..Sampler::default() };
         let model = DiffusionConfig { sampler, ..config(Target::Noise) }.init(net(None)).unwrap();
         let whole = values(&model.sample(64, &mut Rng::new(2)));
         let root = Rng::new(2);

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use genera::diffusion::Solver;
+use genera::diffusion::{Guidance, Solver};
 use genera_rng::Rng;
 
 use super::{Context, Loaded};
@@ -22,6 +22,9 @@ pub fn run(context: &Context, args: &Sample) -> Outcome {
         let recipe = loaded.run.recipe();
         let mut draw =
             draw.ok_or_else(|| Failure::new(format!("{} is a model that nothing is drawn from", recipe.name)))?;
+        if args.guidance.is_some() && !recipe.model.is_guidable() {
+            return Err(unguidable());
+        }
         if let Some(labels) = &args.labels {
             draw.labels = checked(labels, loaded.data.classes(), recipe.model.is_conditional())?;
         }
@@ -29,6 +32,9 @@ pub fn run(context: &Context, args: &Sample) -> Outcome {
         let hash = ("genera:recipe-sha256".to_owned(), loaded.run.recipe_sha256().to_owned());
         let step = ("genera:step".to_owned(), loaded.step.to_string());
         return write(context, args, draw, vec![name, hash, step]);
+    }
+    if args.guidance.is_some() {
+        return Err(unguidable());
     }
     let model = pipeline::open(&args.source, &context.device)?;
     let mut draw = pipeline::draw(&model, &context.device);
@@ -38,6 +44,12 @@ pub fn run(context: &Context, args: &Sample) -> Outcome {
     let file = args.source.join("model_index.json");
     let text = std::fs::read(&file).map_err(Failure::file(&file))?;
     write(context, args, draw, vec![("genera:pipeline-sha256".to_owned(), sha256(&text))])
+}
+
+fn unguidable() -> Failure {
+    Failure::Usage(
+        "--guidance: it is for models that learn with and without the class (model.label_dropout)".to_owned(),
+    )
 }
 
 /// Draws, writes, says where.
@@ -84,13 +96,30 @@ fn adjust(way: &mut Way<'_>, args: &Sample) -> Outcome {
         };
     };
     if let Some(name) = &args.solver {
-        const NAMES: [&str; 6] = ["ancestral", "ddpm", "ddim", "euler", "heun", "dpm-solver++"];
+        const NAMES: [&str; 11] = [
+            "ancestral",
+            "ddpm",
+            "ddim",
+            "euler",
+            "heun",
+            "dpm-solver++",
+            "euler-maruyama",
+            "reverse-diffusion",
+            "stochastic-heun",
+            "probability-flow",
+            "langevin",
+        ];
         sampler.solver = match name.as_str() {
             "ancestral" | "ddpm" => Solver::Ancestral,
             "ddim" => Solver::Ddim,
             "euler" => Solver::Euler,
             "heun" => Solver::Heun,
             "dpm-solver++" => Solver::DpmSolver,
+            "euler-maruyama" => Solver::EulerMaruyama,
+            "reverse-diffusion" => Solver::ReverseDiffusion,
+            "stochastic-heun" => Solver::StochasticHeun,
+            "probability-flow" => Solver::ProbabilityFlow,
+            "langevin" => Solver::Langevin,
             other => {
                 let hint = nearest(other, NAMES).map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
                 return Err(Failure::Usage(format!("--solver {other}: it is none of {}{hint}", NAMES.join(", "))));
@@ -100,9 +129,18 @@ fn adjust(way: &mut Way<'_>, args: &Sample) -> Outcome {
             // The recipe's eta speaks of the recipe's solver.
             sampler.eta = 0.0;
         }
+        if !matches!(sampler.solver, Solver::Euler | Solver::Heun) {
+            sampler.churn = None;
+        }
+        if sampler.solver == Solver::ProbabilityFlow {
+            sampler.corrector = None;
+        }
     }
     sampler.steps = args.steps.map_or(sampler.steps, |steps| steps as usize);
     sampler.eta = args.eta.unwrap_or(sampler.eta);
+    if let Some(scale) = args.guidance {
+        sampler.guidance = Some(Guidance { scale, ..sampler.guidance.unwrap_or(Guidance::of(scale)) });
+    }
     sampler.chain(levels)?;
     Ok(())
 }
@@ -139,7 +177,8 @@ fn words(args: &Sample, way: &Way<'_>) -> Notes {
     let solver = match way {
         Way::Chain { sampler, .. } => {
             let name = serde_json::to_value(sampler.solver).ok().and_then(|name| name.as_str().map(str::to_owned));
-            let text = format!("{} steps={} eta={}", name.unwrap_or_default(), sampler.steps, sampler.eta);
+            let guidance = sampler.guidance.map(|guidance| format!(" guidance={}", guidance.scale)).unwrap_or_default();
+            let text = format!("{} steps={} eta={}{guidance}", name.unwrap_or_default(), sampler.steps, sampler.eta);
             Some(("genera:solver", text))
         }
         Way::Direct(_) => None,

@@ -4,14 +4,18 @@
 use genera::burn;
 use genera::burn::module::Module;
 use genera::burn::tensor::Device;
-use genera::diffusion::{Diffusion, DiffusionConfig, Levels, Schedule, Target, Times, Variance, Weighting};
+use genera::diffusion::{
+    Coupling, Diffusion, DiffusionConfig, Levels, ProbabilityFlow, Reflow, Schedule, Target, Times, Variance, Weighting,
+};
 use genera::nn::unet::{UNet, UNetConfig};
 use genera::nn::{ConditionalMlp, ConditionalMlpConfig, Conditioned, ResidualMlp, ResidualMlpConfig};
-use genera::traits::{Denoise, LowerBound, Net, Rows};
+use genera::train::Descent;
+use genera::traits::{Denoise, Density, LowerBound, Net, Rows};
+use genera_metrics::LikelihoodKind;
 use genera_rng::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::Offers;
+use super::{Offers, Trainee, descent};
 use crate::data::Data;
 use crate::failure::{Failure, Outcome};
 use crate::recipe::Recipe;
@@ -37,8 +41,30 @@ pub struct DiffusionSpec {
     /// Whether the network is told the class.
     #[serde(default)]
     pub conditional: bool,
+    /// The share of training rows whose class is hidden from a network that is told it, so that samples can be guided.
+    #[serde(default)]
+    pub label_dropout: f64,
+    /// Which noise a row of a batch is paired with.
+    #[serde(default)]
+    pub coupling: Coupling,
+    /// How the likelihood is computed, if by the probability flow; otherwise it is bounded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub likelihood: Option<ProbabilityFlow>,
+    /// A second training on the pairs that the first one makes; only for flows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reflow: Option<ReflowSpec>,
     /// The network.
     pub net: DenoiserSpec,
+}
+
+/// When a flow is trained on its own pairs.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReflowSpec {
+    /// The part of all steps that is trained on data; the rest is on pairs.
+    pub first: f64,
+    /// Steps of Heun's rule from noise to its pair.
+    pub steps: usize,
 }
 
 /// A network that sees noisy rows.
@@ -109,17 +135,64 @@ impl Offers for Diffusion<Denoiser> {
         Some(Box::new(self.given(labels)))
     }
 
+    fn density_given(&self, labels: Vec<usize>) -> Option<Box<dyn Density + '_>> {
+        self.config().likelihood.is_some().then(|| Box::new(self.given(labels)) as Box<dyn Density + '_>)
+    }
+
     fn lower_bound_given(&self, labels: Vec<usize>) -> Option<Box<dyn LowerBound + '_>> {
         Some(Box::new(self.given(labels)))
     }
 }
 
+impl Trainee for Reflow<Denoiser> {
+    fn parameters(&self) -> usize {
+        self.model().num_params()
+    }
+
+    fn denoise_given(&self, labels: Vec<usize>) -> Option<Box<dyn Denoise + '_>> {
+        Some(Box::new(self.model().given(labels)))
+    }
+
+    fn density_given(&self, labels: Vec<usize>) -> Option<Box<dyn Density + '_>> {
+        self.model().density_given(labels)
+    }
+
+    fn lower_bound_given(&self, labels: Vec<usize>) -> Option<Box<dyn LowerBound + '_>> {
+        self.model().lower_bound_given(labels)
+    }
+}
+
 impl DiffusionSpec {
+    /// A fresh model for the recipe's data, before its first step.
+    pub fn trainee(&self, recipe: &Recipe, data: &Data, rng: &mut Rng, device: &Device) -> Outcome<Box<dyn Trainee>> {
+        let model = self.init(recipe, data, rng, device)?;
+        let Some(ReflowSpec { first, steps }) = self.reflow else { return descent(model, recipe) };
+        if !matches!(self.schedule, Schedule::LinearFlow { .. }) {
+            return Err(Failure::new("model.reflow: it is for flows; set the schedule to linear-flow"));
+        }
+        if !(0.0..=1.0).contains(&first) {
+            return Err(Failure::new(format!("model.reflow.first is {first}; it must be from 0 to 1")));
+        }
+        let first = (first * recipe.train.steps as f64).round() as u64;
+        let descent = Descent::new(model, recipe.train.descent(), recipe.train.steps)?;
+        Ok(Box::new(Reflow::new(descent, first, steps)?))
+    }
+
     /// A fresh model for the recipe's data.
     pub fn init(&self, recipe: &Recipe, data: &Data, rng: &mut Rng, device: &Device) -> Outcome<Diffusion<Denoiser>> {
         let outputs = if self.variance == Variance::Learned { 2 } else { 1 };
-        let net = self.net.init(&data.shape(), outputs, self.classes(data)?, rng, device)?;
-        Ok(self.config(recipe, data).init(net)?)
+        let guided = recipe.sample.as_ref().is_some_and(|sampler| sampler.guidance.is_some());
+        if guided && !recipe.model.is_guidable() {
+            return Err(Failure::new(
+                "sample.guidance: the model never learns to do without the class; set model.conditional = true and \
+                 model.label_dropout = 0.1",
+            ));
+        }
+        // One class more, which says nothing.
+        let silence = usize::from(self.label_dropout > 0.0);
+        let classes = self.classes(data)?.map(|classes| classes + silence);
+        let net = self.net.init(&data.shape(), outputs, classes, rng, device)?;
+        Ok(self.config(recipe, data)?.init(net)?)
     }
 
     /// The noise levels that samples come down.
@@ -127,8 +200,18 @@ impl DiffusionSpec {
         Ok(self.schedule.clone().levels()?)
     }
 
-    fn config(&self, recipe: &Recipe, data: &Data) -> DiffusionConfig {
-        DiffusionConfig {
+    /// A bound, or the probability flow up to its tolerance.
+    pub fn likelihood(&self) -> LikelihoodKind {
+        match self.likelihood {
+            None => LikelihoodKind::LowerBound,
+            Some(ProbabilityFlow { tolerance, divergence }) => {
+                LikelihoodKind::ProbabilityFlow { tolerance, probes: divergence.probes() }
+            }
+        }
+    }
+
+    fn config(&self, recipe: &Recipe, data: &Data) -> Outcome<DiffusionConfig> {
+        Ok(DiffusionConfig {
             features: data.train().features(),
             schedule: self.schedule.clone(),
             target: self.target,
@@ -136,8 +219,12 @@ impl DiffusionSpec {
             variance: self.variance,
             times: self.times,
             data_levels: data.levels().map(usize::from),
+            classes: self.classes(data)?,
+            label_dropout: self.label_dropout,
+            coupling: self.coupling,
+            likelihood: self.likelihood,
             sampler: recipe.sample.clone().unwrap_or_default(),
-        }
+        })
     }
 
     fn classes(&self, data: &Data) -> Outcome<Option<usize>> {

@@ -6,8 +6,10 @@ mod classical;
 mod classifier;
 mod continuous;
 mod diffusion;
+mod energy_model;
 mod expectation_maximisation;
 mod flow;
+mod score;
 mod two_stage;
 mod vae;
 mod vq;
@@ -34,7 +36,10 @@ use adversarial::AdversarialSpec;
 use autoregressive::AutoregressiveSpec;
 use continuous::ContinuousSpec;
 use diffusion::DiffusionSpec;
+use energy_model::EnergyModelSpec;
 use flow::{DequantisedSpec, EnergySpec};
+pub use score::KnownScore;
+use score::{LangevinSpec, ScoreSpec};
 use two_stage::TwoStageSpec;
 use vae::VaeSpec;
 
@@ -57,6 +62,12 @@ pub enum Family {
     Classifier(ClassifierConfig),
     /// A normal distribution carried along a vector field.
     ContinuousFlow(ContinuousSpec),
+    /// A network that learns the gradient of a log-density.
+    Score(ScoreSpec),
+    /// An energy, held against chains that follow it.
+    EnergyModel(EnergyModelSpec),
+    /// Langevin dynamics on a density that is known.
+    Langevin(LangevinSpec),
     /// A density without a network.
     Classical(ClassicalSpec),
     /// An encoder, a decoder and a prior.
@@ -183,12 +194,15 @@ impl Family {
         let mut rng = Rng::new(recipe.seed).fork("weights");
         match &recipe.model {
             Self::Autoregressive(spec) => descent(spec.init(recipe, data, &mut rng, device)?, recipe),
-            Self::Diffusion(spec) => descent(spec.init(recipe, data, &mut rng, device)?, recipe),
+            Self::Diffusion(spec) => spec.trainee(recipe, data, &mut rng, device),
             Self::Flow(config) => descent(flow::init(config, recipe, data, &mut rng, device)?, recipe),
             Self::EnergyFlow(spec) => descent(flow::init_energy(spec, data, &mut rng, device)?, recipe),
             Self::DequantisedFlow(spec) => descent(spec.init(recipe, data, &mut rng, device)?, recipe),
             Self::Classifier(config) => descent(classifier::init(config, data, &mut rng, device)?, recipe),
             Self::ContinuousFlow(spec) => descent(spec.init(data, &mut rng, device)?, recipe),
+            Self::Score(spec) => descent(spec.init(data, &mut rng, device)?, recipe),
+            Self::EnergyModel(spec) => spec.trainee(recipe, data, &mut rng, device),
+            Self::Langevin(spec) => spec.trainee(data, device),
             Self::Classical(spec) => classical::init(spec.estimator, recipe, data, device),
             Self::Vae(spec) => spec.trainee(recipe, data, &mut rng, device),
             Self::VqVae(config) => vq::quantised(config, recipe, data, &mut rng, device),
@@ -226,14 +240,18 @@ impl Family {
         }
     }
 
+    /// Whether the model also learns to do without the class, so that samples can be guided towards it.
+    pub fn is_guidable(&self) -> bool {
+        matches!(self, Self::Diffusion(spec) if spec.conditional && spec.label_dropout > 0.0)
+    }
+
     /// What the likelihoods of this family are; none if it has no likelihood.
     pub fn likelihood(&self) -> Option<LikelihoodKind> {
         match self {
             Self::Vae(spec) => Some(spec.kind()),
             Self::DequantisedFlow(spec) => Some(spec.kind()),
-            Self::Diffusion(_) | Self::VqVae(_) | Self::DiscreteVae(_) | Self::TwoStage(_) => {
-                Some(LikelihoodKind::LowerBound)
-            }
+            Self::Diffusion(spec) => Some(spec.likelihood()),
+            Self::VqVae(_) | Self::DiscreteVae(_) | Self::TwoStage(_) => Some(LikelihoodKind::LowerBound),
             Self::Autoregressive(_)
             | Self::Flow(_)
             | Self::EnergyFlow(_)
@@ -241,7 +259,12 @@ impl Family {
             | Self::AmortisedMixture(_)
             | Self::BernoulliMixture(_)
             | Self::Factors(_) => Some(LikelihoodKind::Exact),
-            Self::Classifier(_) | Self::Adversarial(_) | Self::DivergenceBound(_) => None,
+            Self::Classifier(_)
+            | Self::Adversarial(_)
+            | Self::DivergenceBound(_)
+            | Self::Score(_)
+            | Self::EnergyModel(_)
+            | Self::Langevin(_) => None,
             Self::ContinuousFlow(spec) => spec.likelihood(),
             Self::Classical(_) => Some(LikelihoodKind::Exact),
         }

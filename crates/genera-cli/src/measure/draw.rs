@@ -1,7 +1,7 @@
 //! Drawing rows from a model: in chunks, the same for chunks of any size.
 
 use genera::burn::tensor::Device;
-use genera::diffusion::{Levels, Moment, Sampler};
+use genera::diffusion::{Guided, Levels, Moment, Sampler};
 use genera::traits::{Denoise, Rows, Sample};
 use genera_rng::Rng;
 
@@ -102,7 +102,7 @@ impl<'a> Draw<'a> {
                 // The noise is the first draw, whether it is used or not: what follows is then the same.
                 let drawn = rng.normal(n, features);
                 let start = tensor(noise.map_or(drawn, <[f32]>::to_vec), features, &self.device);
-                Ok(sampler.sample_from(&*denoise(labels), levels, start, rng)?)
+                Ok(sampler.sample_from(&*told(denoise, sampler, labels), levels, start, rng)?)
             }
             Way::Direct(_) if noise.is_some() => {
                 Err(Failure::Usage("--noise: only models that remove noise start from it".to_owned()))
@@ -128,7 +128,7 @@ impl<'a> Draw<'a> {
             }
         };
         let labels = self.labels.iter().copied().cycle().take(if self.labels.is_empty() { 0 } else { n }).collect();
-        sampler.run(&*denoise(labels), &chain, start, &mut rng, &mut observe);
+        sampler.run(&*told(denoise, sampler, labels), levels, &chain, start, &mut rng, &mut observe);
         seen.into_iter().map(|(time, rows)| Ok((time, self.drawn(numbers(rows)?, None)))).collect()
     }
 
@@ -136,6 +136,20 @@ impl<'a> Draw<'a> {
     pub fn drawn(&self, rows: Vec<f32>, labels: Option<Vec<usize>>) -> Drawn {
         let n = rows.len() / self.shape.iter().product::<usize>();
         Drawn { rows, n, shape: self.shape.clone(), view: self.view, levels: self.grey_levels, labels }
+    }
+}
+
+/// What removes noise from rows of these classes, guided if the sampler says so.
+fn told<'b, 'a: 'b>(
+    denoise: &'b dyn Fn(Vec<usize>) -> Box<dyn Denoise + 'a>,
+    sampler: &Sampler,
+    labels: Vec<usize>,
+) -> Box<dyn Denoise + 'b> {
+    match sampler.guidance {
+        Some(guidance) if !labels.is_empty() => {
+            Box::new(Guided { given: denoise(labels), against: denoise(Vec::new()), guidance })
+        }
+        _ => denoise(labels),
     }
 }
 

@@ -4,6 +4,7 @@ mod beholder;
 mod bound;
 mod classifier;
 mod draw;
+mod known;
 mod likelihood;
 mod line;
 mod modes;
@@ -104,6 +105,7 @@ pub fn evaluate(subject: &Subject<'_>, plan: &Plan<'_>, mut tell: impl FnMut(Str
             tell("comparing them with held-out points".to_owned());
             let beholder = Beholder::points(subject.data)?;
             measures.extend(points::measure(subject, &beholder, &beholder.see(&drawn)?, plan)?);
+            measures.extend(known::components(subject, &drawn));
             sweep(&beholder, &mut tell)?;
         }
         if subject.data.shape() == [1] {
@@ -123,6 +125,9 @@ pub fn evaluate(subject: &Subject<'_>, plan: &Plan<'_>, mut tell: impl FnMut(Str
                 Err(other) => return Err(other),
             }
         }
+    }
+    if view.score.is_some() && plan.samples.is_none() {
+        measures.extend(known::fisher(subject, plan)?);
     }
     if (view.density.is_some() || view.lower_bound.is_some()) && plan.samples.is_none() {
         tell("the likelihood of held-out rows".to_owned());

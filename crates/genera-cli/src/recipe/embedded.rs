@@ -94,6 +94,26 @@ recipes!(
     "ddpm-moons",
     "ddpm-mnist",
     "ddpm-fashion",
+    // Lecture 11: Langevin dynamics and score matching.
+    "langevin-gmm",
+    "ism-moons",
+    "ssm-moons",
+    "dsm-moons",
+    "ebm-2d",
+    // Lecture 12: noise-conditional scores and stochastic equations.
+    "ncsn-gmm",
+    "ve-moons",
+    "vp-moons",
+    "subvp-moons",
+    "vp-mnist",
+    // Lecture 13: flow matching and the probability flow.
+    "edm-moons",
+    "flow-matching-moons",
+    "reflow-moons",
+    "flow-matching-mnist",
+    // Lecture 14: guidance.
+    "cfg-moons",
+    "cfg-mnist",
 );
 
 /// The names, in the order of the list above.

@@ -98,6 +98,10 @@ pub enum Measure {
     Wasserstein,
     /// `divergence-gap@fresh`: what a learnt bound lacks of a divergence, as a part of it.
     DivergenceGap,
+    /// `heaviest-component@samples`: the share of samples that most likely come from the heaviest part of a known mixture.
+    HeaviestComponent,
+    /// `fisher@fresh`: `E|s − ∇log p|² / E|∇log p|²` of a score and a known density, on fresh points of it.
+    Fisher,
     /// `accuracy@held-out`: the share of held-out rows that a classifier names rightly.
     Accuracy,
     /// `samples-per-second`: the speed of sampling here.
@@ -105,7 +109,7 @@ pub enum Measure {
 }
 
 /// What is measured on held-out data, and what needs nothing.
-const PLAIN: [(&str, Measure); 12] = [
+const PLAIN: [(&str, Measure); 14] = [
     ("mmd@held-out", Measure::Mmd),
     ("mmd-p@held-out", Measure::MmdP),
     ("bits-per-dimension@held-out", Measure::BitsPerDimension),
@@ -116,6 +120,8 @@ const PLAIN: [(&str, Measure); 12] = [
     ("near-modes@samples", Measure::NearModes),
     ("wasserstein@held-out", Measure::Wasserstein),
     ("divergence-gap@fresh", Measure::DivergenceGap),
+    ("heaviest-component@samples", Measure::HeaviestComponent),
+    ("fisher@fresh", Measure::Fisher),
     ("accuracy@held-out", Measure::Accuracy),
     ("samples-per-second", Measure::SamplesPerSecond),
 ];

@@ -82,6 +82,13 @@ pub fn of(measure: &str) -> Option<&'static str> {
             "Samples in the neighbourhood of a held-out point, against what data would have: fidelity. 1 is as data."
         }
         "coverage" => "Share of the held-out points that have a sample in their neighbourhood: variety. 1 is all.",
+        "heaviest-component" => {
+            "Share of the samples that belong to the heaviest part of a known mixture. Right is the weight of that part."
+        }
+        "fisher" => {
+            "How far a score is from that of the true density, relative to its size, on points never seen. 0 is the score \
+             itself; 1 is no better than saying nothing."
+        }
         "samples-per-second" => "Speed of sampling on this device with the recipe's solver.",
         _ => return None,
     })

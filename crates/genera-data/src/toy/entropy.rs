@@ -35,6 +35,10 @@ impl Toy {
             Self::Gaussian | Self::RotatedGaussian => exact(log_two_pi_e + 3.0_f64.ln()),
             // Neighbours are nineteen deviations apart.
             Self::EightNarrowGaussians => exact(8.0_f64.ln() + log_two_pi_e + 2.0 * (0.08_f64 / 1.414).ln()),
+            // Two Gaussians 14 deviations apart share less than 10⁻¹¹ of their mass.
+            Self::UnevenGaussians => {
+                Entropy { error: 1e-10, ..exact(log_two_pi_e - 0.95 * 0.95_f64.ln() - 0.05 * 0.05_f64.ln()) }
+            }
             Self::Moons => stored(1.007_584_835),
             Self::Circles => stored(3.268_135_712),
             Self::EightGaussians => stored(2.831_880_406),

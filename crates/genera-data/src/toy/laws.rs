@@ -155,3 +155,32 @@ fn outside_there_is_nothing() {
         }
     }
 }
+
+/// Stein's identity, `E[∂ᵢ log p(x) xⱼ] = −[i = j]`, on samples of every density that is smooth on the whole plane.
+#[test]
+fn scores_are_those_of_the_density() {
+    let whole = Toy::ALL.into_iter().filter(|toy| {
+        !matches!(toy, Toy::Checkerboard | Toy::Pinwheel | Toy::U1 | Toy::U2 | Toy::U3 | Toy::U4 | Toy::Ring)
+    });
+    for toy in whole {
+        let n = 2000;
+        let (table, density) = (toy.sample(n, &mut Rng::new(22)), toy.density());
+        let products: Vec<[f64; 4]> = (0..n)
+            .map(|row| {
+                let x = [0, 1].map(|axis| f64::from(table.row(row)[axis]));
+                let s = density.score(x);
+                [s[0] * x[0], s[0] * x[1], s[1] * x[0], s[1] * x[1]]
+            })
+            .collect();
+        for (i, expected) in [-1.0, 0.0, 0.0, -1.0].into_iter().enumerate() {
+            let mean = products.iter().map(|p| p[i]).sum::<f64>() / n as f64;
+            let variance = products.iter().map(|p| (p[i] - mean).powi(2)).sum::<f64>() / n as f64;
+            let bound = 5.0 * (variance / n as f64).sqrt() + 1e-6;
+            assert!((mean - expected).abs() < bound, "{toy:?}, product {i}: {mean}, not {expected}");
+        }
+    }
+    let uneven = Toy::UnevenGaussians.density();
+    assert_eq!([[4.0, 6.0], [-5.0, -4.0]].map(|x| uneven.likeliest_component(x)), [Some(0), Some(1)]);
+    assert_eq!(uneven.component_weights(), Some(&[0.95, 0.05][..]));
+    assert_eq!(Toy::Moons.density().likeliest_component([0.0, 0.0]), None);
+}

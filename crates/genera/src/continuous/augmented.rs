@@ -10,10 +10,9 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 
-use super::divergence::Directions;
 use super::field::{Cotangents, Linearisation, Traced, VectorField, Wanted};
 use super::{device_rows, host};
-use crate::ode::{Differentiable, Field, Pulled};
+use crate::ode::{Differentiable, Directions, Field, Pulled};
 use crate::traits::Rows;
 
 /// What is integrated beside `z`.

@@ -17,7 +17,6 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 mod augmented;
 mod backward;
-mod divergence;
 mod field;
 mod matching;
 mod mlp;
@@ -28,13 +27,13 @@ mod time;
 mod trace;
 
 pub use backward::Backward;
-pub use divergence::{Divergence, Noise};
 pub use field::{Cotangents, Linearisation, Traced, VectorField, Wanted};
 pub use mlp::{FieldMlp, FieldMlpConfig, Smooth, TimeInput};
 pub use model::{ContinuousFlow, ContinuousFlowConfig, Integration, Scored};
 pub use neural_ode::{NeuralOde, NeuralOdeConfig};
 
 use crate::ode::OdeError;
+pub use crate::ode::{Divergence, Noise};
 use crate::traits::Rows;
 
 /// Settings of a continuous flow that make no sense.

@@ -7,11 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::augmented::{Augmented, Beside};
 use super::backward::{Backward, Journey};
-use super::divergence::{Directions, Divergence};
 use super::field::VectorField;
 use super::{ContinuousError, device_rows, host, matching, plain, plain_device, with_gradient, within};
 use crate::caution::sampler;
-use crate::ode::{OdeError, Solver};
+use crate::ode::{Directions, Divergence, OdeError, Solver};
 use crate::traits::{Batch, Bijection, Caution, Cautious, Density, Loss, Model, Rows, Sample, View};
 
 /// Rows that are integrated together. A row does not depend on it.
@@ -62,7 +61,7 @@ impl ContinuousFlowConfig {
             [("training", &self.training), ("evaluation", &self.evaluation)]
         {
             solver.check().map_err(|source| ContinuousError::Solver { name, source })?;
-            divergence.check()?;
+            divergence.check().map_err(|source| ContinuousError::Solver { name, source })?;
         }
         let weights = [("kinetic", self.kinetic), ("jacobian", self.jacobian), ("flow_matching", self.flow_matching)];
         for (name, weight) in weights {

@@ -8,10 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::augmented::{Augmented, Beside};
 use super::backward::{Backward, Journey};
-use super::divergence::Directions;
 use super::field::VectorField;
 use super::{ContinuousError, device_rows, host, plain, plain_device, with_gradient, within};
-use crate::ode::{Dense, Solution, Solver};
+use crate::ode::{Dense, Directions, Solution, Solver};
 use crate::traits::{Net, Rows};
 
 /// Everything about a neural ODE but its field.

@@ -3,7 +3,9 @@
 use burn::module::Module;
 use serde::{Deserialize, Serialize};
 
-use super::{Diffusion, DiffusionError, Sampler, Schedule, Target, Variance, Weighting, within};
+use super::{
+    Coupling, Diffusion, DiffusionError, ProbabilityFlow, Sampler, Schedule, Target, Variance, Weighting, within,
+};
 
 /// Which times are trained.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,12 +41,42 @@ pub struct DiffusionConfig {
     /// How many levels the data has, evenly on `[−1, 1]` (17 for digits, 256 for bytes); none if it is continuous.
     #[serde(default)]
     pub data_levels: Option<usize>,
+    /// How many classes the network is told, if it learns to do without: class number `classes` then says nothing.
+    #[serde(default)]
+    pub classes: Option<usize>,
+    /// The share of training rows whose class is hidden, for guidance without a classifier.
+    #[serde(default)]
+    pub label_dropout: f64,
+    /// Which noise a row of a batch is paired with.
+    #[serde(default)]
+    pub coupling: Coupling,
+    /// How the likelihood is computed, if by the probability flow; otherwise it is bounded.
+    #[serde(default)]
+    pub likelihood: Option<ProbabilityFlow>,
     /// How to draw samples.
     #[serde(default)]
     pub sampler: Sampler,
 }
 
 impl DiffusionConfig {
+    /// For rows of width `features` under the noise of `schedule`, all else by default.
+    pub fn new(features: usize, schedule: Schedule) -> Self {
+        Self {
+            features,
+            schedule,
+            target: Target::default(),
+            weighting: Weighting::default(),
+            variance: Variance::default(),
+            times: Times::default(),
+            data_levels: None,
+            classes: None,
+            label_dropout: 0.0,
+            coupling: Coupling::default(),
+            likelihood: None,
+            sampler: Sampler::default(),
+        }
+    }
+
     /// A model with the parameters of `net`.
     ///
     /// # Errors
@@ -54,9 +86,24 @@ impl DiffusionConfig {
         within(self.features > 0, "features", self.features as f64, "the width of a row, at least 1")?;
         self.target.validate(&self.schedule)?;
         self.weighting.validate()?;
+        if self.weighting == Weighting::Likelihood && matches!(self.schedule, Schedule::LinearFlow { .. }) {
+            return Err(DiffusionError::Combination(
+                "the likelihood weighting is infinite in pure noise, where the linear-flow schedule ends",
+            ));
+        }
         if let Some(data_levels) = self.data_levels {
             within(data_levels >= 2, "data_levels", data_levels as f64, "at least 2")?;
         }
+        within(
+            (0.0..1.0).contains(&self.label_dropout),
+            "label_dropout",
+            self.label_dropout,
+            "at least 0 and below 1",
+        )?;
+        if self.label_dropout > 0.0 && self.classes.is_none() {
+            return Err(DiffusionError::Combination("label_dropout hides classes, but the model is told none"));
+        }
+        self.likelihood.map_or(Ok(()), |flow| flow.check())?;
         if self.sampler.variance == Variance::Learned && self.variance != Variance::Learned {
             return Err(DiffusionError::Combination("the sampler takes learned variances, but the model learns none"));
         }
@@ -135,6 +182,12 @@ mod tests {
             DiffusionError::Range { .. }
         ));
         assert!(matches!(refused(|c| c.sampler.variance = Variance::Learned), DiffusionError::Combination(_)));
+        assert!(matches!(refused(|c| c.label_dropout = 1.0), DiffusionError::Range { .. }));
+        assert!(matches!(refused(|c| c.label_dropout = 0.1), DiffusionError::Combination(_)));
+        let flow = ProbabilityFlow { tolerance: 0.0, ..ProbabilityFlow::default() };
+        let mut untold = good.clone();
+        untold.likelihood = Some(flow);
+        assert!(matches!(untold.init(Silent), Err(DiffusionError::Flow(_))));
         assert!(matches!(refused(|c| c.sampler.steps = 0), DiffusionError::SamplingSteps { .. }));
         assert!(matches!(
             refused(|c| (c.weighting, c.times) = (Weighting::Variational, Times::Continuous)),

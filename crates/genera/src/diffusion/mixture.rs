@@ -11,7 +11,7 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use genera_rng::Rng;
 
-use super::{DiffusionError, Level, host, within};
+use super::{Differentiable, DiffusionError, Level, host, within};
 use crate::traits::{Denoise, Rows, Sample};
 
 /// A mixture of Gaussians with diagonal covariances, and everything that diffusion asks of it.
@@ -98,7 +98,7 @@ impl MixtureDenoiser {
 }
 
 /// `log Σ exp`.
-fn log_sum(logs: &[f64]) -> f64 {
+pub(super) fn log_sum(logs: &[f64]) -> f64 {
     let most = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     most + logs.iter().map(|log| (log - most).exp()).sum::<f64>().ln()
 }
@@ -110,6 +110,51 @@ impl Denoise for MixtureDenoiser {
         let means = values.chunks_exact(width).zip(levels).flat_map(|(row, level)| self.mean(row, *level));
         let means: Vec<f32> = means.map(|v| v as f32).collect();
         Tensor::from_data(TensorData::new(means, [rows, width]), &device)
+    }
+}
+
+impl MixtureDenoiser {
+    /// `vᵀ ∂E[x₀ | x_t]/∂x_t` of one point:
+    ///
+    /// ```text
+    /// Σ_k r_k (α v_k / c_k ⊙ v + (v·m_k(x)) (s_k − s)),   c_k = α² v_k + σ²,  s_k = −(x − α m_k) / c_k,  s = Σ_k r_k s_k
+    /// ```
+    ///
+    /// with the responsibilities `r_k` and the means `m_k(x)` of the parts given `x`.
+    fn pull(&self, x: &[f64], level: Level, v: &[f64]) -> Vec<f64> {
+        let Level { alpha, sigma, .. } = level;
+        let joint = self.log_joint(x, level);
+        let total = log_sum(&joint);
+        let (mut out, mut along_all) = (vec![0.0; x.len()], 0.0);
+        let mut mean_score = vec![0.0; x.len()];
+        for (part, log) in self.parts.iter().zip(joint) {
+            let r = (log - total).exp();
+            let spread = |i: usize| alpha * alpha * part.variance[i] + sigma * sigma;
+            let score = |i: usize| -(x[i] - alpha * part.mean[i]) / spread(i);
+            // m_k(x) = m_k − α v_k s_k.
+            let along: f64 = (0..x.len()).map(|i| v[i] * (part.mean[i] - alpha * part.variance[i] * score(i))).sum();
+            for (i, (out, mean_score)) in out.iter_mut().zip(&mut mean_score).enumerate() {
+                *out += r * (alpha * part.variance[i] / spread(i) * v[i] + along * score(i));
+                *mean_score += r * score(i);
+            }
+            along_all += r * along;
+        }
+        out.iter().zip(mean_score).map(|(out, score)| out - along_all * score).collect()
+    }
+}
+
+impl Differentiable for MixtureDenoiser {
+    fn denoise_and_pull(&self, x: Rows, levels: &[Level], cotangents: Vec<Rows>) -> (Rows, Vec<Rows>) {
+        let ([rows, width], device) = (x.dims(), x.device());
+        let points: Vec<f64> = host(&x).into_iter().map(f64::from).collect();
+        let pull = |v: Rows| -> Rows {
+            let v: Vec<f64> = host(&v).into_iter().map(f64::from).collect();
+            let of_rows = points.chunks_exact(width).zip(v.chunks_exact(width)).zip(levels);
+            let pulled = of_rows.flat_map(|((x, v), level)| self.pull(x, *level, v)).map(|v| v as f32);
+            Tensor::from_data(TensorData::new(pulled.collect::<Vec<f32>>(), [rows, width]), &device)
+        };
+        let pulled = cotangents.into_iter().map(pull).collect();
+        (self.denoise(x, levels), pulled)
     }
 }
 
@@ -134,6 +179,26 @@ impl Sample for MixtureDenoiser {
 mod tests {
     use super::super::Schedule;
     use super::*;
+
+    #[test]
+    fn the_derivative_is_that_of_the_mean() {
+        let parts = [(0.3, vec![1.0, -2.0], vec![0.2, 0.5]), (0.7, vec![-1.0, 0.5], vec![1.0, 0.1])];
+        let mixture = MixtureDenoiser::new(&parts, &Default::default()).unwrap();
+        let levels = Schedule::linear(100).levels().unwrap();
+        let (x, v) = ([0.4, -0.6], [0.7, -1.3]);
+        for level in [levels.training(0), levels.training(20), levels.training(99), levels.clean()] {
+            let pulled = mixture.pull(&x, level, &v);
+            for axis in 0..2 {
+                let along = |by: f64| {
+                    let mut x = x;
+                    x[axis] += by;
+                    mixture.mean(&x, level).iter().zip(v).map(|(m, v)| m * v).sum::<f64>()
+                };
+                let slope = (along(1e-5) - along(-1e-5)) / 2e-5;
+                assert!((slope - pulled[axis]).abs() < 1e-6 * slope.abs().max(1.0), "{level:?}: {slope} {pulled:?}");
+            }
+        }
+    }
 
     #[test]
     fn the_mean_and_the_score_are_gradients_of_the_log_density() {

@@ -7,34 +7,63 @@
 //! x_T → … → x₀            a Solver walks down a list of levels, asking for x̂₀ at each
 //! ```
 //!
-//! DDPM, DDIM, EDM and flow matching are rows of this table. Everything without a gradient is `f64` on the host.
+//! DDPM, DDIM, NCSN, the VE, VP and sub-VP equations, EDM and flow matching are rows of this table; guidance wraps a
+//! denoiser, and the probability flow gives any of them an exact likelihood. Everything without a gradient is `f64` on the host.
 
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 mod bound;
+mod churn;
+mod class_mixture;
 mod clip;
 mod config;
+mod corrector;
+mod coupling;
 mod decoder;
+mod differentiable;
+mod flow;
 mod grid;
+mod guidance;
+mod levels;
 mod mixture;
 mod model;
+mod ncsn;
+mod noisy_classifier;
+#[cfg(test)]
+mod parity;
+mod reflow;
 mod sampler;
 mod schedule;
+mod step;
+mod stochastic;
 mod target;
 mod transition;
+mod translated;
 
 pub use bound::VariationalBound;
+pub use churn::Churn;
+pub use class_mixture::{ClassMixture, ClassPart, GivenClass};
 pub use clip::Clip;
 pub use config::{DiffusionConfig, Times};
+pub use corrector::{Corrector, StepSize};
+pub use coupling::Coupling;
 pub use decoder::log_probability;
+pub use differentiable::Differentiable;
+pub use flow::{ProbabilityFlow, Scored};
 pub use grid::{Finish, Spacing};
+pub use guidance::{ClassScore, ClassifierGuided, Guidance, Guided, Known};
+pub use levels::{Levels, Rates, Slope};
 pub use mixture::MixtureDenoiser;
 pub use model::{Diffusion, Given};
+pub use ncsn::{LadderError, geometric, largest_distance, ratio_for, step_size_for};
+pub use noisy_classifier::NoisyClassifier;
+pub use reflow::Reflow;
 pub use sampler::{Moment, Sampler, Solver};
-pub use schedule::{Levels, Schedule};
+pub use schedule::Schedule;
 pub use target::{Coefficients, Target, Weighting};
 pub use transition::{Transition, Variance};
+pub use translated::Translated;
 
 /// One noise level: `x_t = alpha x₀ + sigma eps`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -85,6 +114,9 @@ pub enum DiffusionError {
         /// What would be right.
         needed: &'static str,
     },
+    /// A probability flow that cannot be followed.
+    #[error(transparent)]
+    Flow(#[from] crate::ode::OdeError),
     /// Two settings that exclude each other.
     #[error("{0}")]
     Combination(&'static str),

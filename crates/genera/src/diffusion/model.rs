@@ -13,15 +13,21 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use genera_rng::Rng;
 
 use super::sampler::{noise, start};
-use super::{Coefficients, DiffusionConfig, Level, Levels, Times, Transition, Variance, VariationalBound, decoder};
+use super::{
+    Coefficients, Differentiable, DiffusionConfig, Guided, Level, Levels, Times, Transition, Variance,
+    VariationalBound, decoder,
+};
 use crate::nn::Conditioned;
-use crate::traits::{Batch, Denoise, Loss, LowerBound, Model, Net, Rows, Sample, View};
+use crate::traits::{Batch, Denoise, Density, Loss, LowerBound, Model, Net, Rows, Sample, Score, View};
 
 /// The factor of the bound in the hybrid loss.
 const BOUND: f64 = 0.001;
 
 /// How many values a network sees at once when it denoises, about.
 const VALUES_AT_ONCE: usize = 1 << 12;
+
+/// How many rows it sees at once when it is differentiated.
+const ROWS_OF_A_PULL: usize = 64;
 
 /// A network that removes noise.
 #[derive(Module, Debug)]
@@ -34,12 +40,20 @@ pub struct Diffusion<N: Module> {
     levels: Levels,
     #[module(skip)]
     chain: Vec<Level>,
+    /// The noise that the next batch is paired with, row-major; drawn anew if there is none.
+    #[module(skip)]
+    paired: Vec<f32>,
 }
 
 impl<N: Module> Diffusion<N> {
     /// The parts, found to agree.
     pub(super) fn new(net: N, config: DiffusionConfig, levels: Levels, chain: Vec<Level>) -> Self {
-        Self { net, config, levels, chain }
+        Self { net, config, levels, chain, paired: Vec::new() }
+    }
+
+    /// The same model, whose next batch is paired with the noise `eps`, row-major.
+    pub(super) fn paired_with(self, eps: Vec<f32>) -> Self {
+        Self { paired: eps, ..self }
     }
 }
 
@@ -57,6 +71,18 @@ impl<N: Module + Net<Conditioned, Rows>> Diffusion<N> {
     /// The same model for given classes: row `i` of what is denoised or sampled has class `labels[i mod len]`.
     pub fn given(&self, labels: Vec<usize>) -> Given<'_, N> {
         Given { model: self, labels }
+    }
+
+    /// The class that says nothing, if the model knows one.
+    fn silence(&self) -> Option<usize> {
+        self.config.classes.filter(|_| self.config.label_dropout > 0.0)
+    }
+
+    /// `log p(x)` in nats by the probability flow (as configured, or exactly to 1e-5), with what it cost, for given
+    /// classes as in [`Diffusion::given`]: `[B, F] -> B numbers`.
+    pub fn flow_likelihood(&self, x: Rows, labels: &[usize]) -> super::Scored {
+        let given = Given { model: self, labels: labels.to_vec() };
+        self.config.likelihood.unwrap_or_default().score(&given, &self.levels, x)
     }
 
     /// The bound of the whole chain.
@@ -94,36 +120,79 @@ impl<N: Module + Net<Conditioned, Rows>> Diffusion<N> {
     /// The network always sees pieces of one size, the last one filled up: that bounds memory, and matrix products
     /// round differently for different numbers of rows, so that a row would otherwise depend on its company.
     fn denoise_given(&self, x: Rows, levels: &[Level], labels: &[usize]) -> (Rows, Option<Rows>) {
-        let [rows, width] = x.dims();
-        let device = x.device();
-        let size = (VALUES_AT_ONCE / width.max(1)).clamp(16, 1024);
         let (mut means, mut fractions) = (Vec::new(), Vec::new());
-        for first in (0..rows).step_by(size) {
-            let filled = (first..first + size).map(|row| row.min(rows - 1));
-            let coefficients: Vec<Coefficients> =
-                filled.clone().map(|row| self.config.target.coefficients(levels[row])).collect();
-            let classes: Option<Vec<usize>> =
-                (!labels.is_empty()).then(|| filled.map(|row| labels[row % labels.len()]).collect());
-            let here = size.min(rows - first);
-            let mut x_t = x.clone().narrow(0, first, here);
-            if here < size {
-                x_t = Tensor::cat(vec![x_t, Tensor::zeros([size - here, width], &device)], 0);
-            }
-            let (f, fraction) = self.predict(x_t.clone(), &coefficients, classes.as_deref());
-            let column = |of: fn(&Coefficients) -> f64| column(coefficients.iter().map(of), &device);
-            means.push((x_t * column(|c| c.c_skip) + f * column(|c| c.c_out)).narrow(0, 0, here));
-            fractions.extend(fraction.map(|fraction| fraction.narrow(0, 0, here)));
+        let size = (VALUES_AT_ONCE / x.dims()[1].max(1)).clamp(16, 1024);
+        for piece in self.pieces(&x, size, levels, labels) {
+            let (mean, fraction) = self.denoise_piece(piece.fill(&x), &piece);
+            means.push(mean.narrow(0, 0, piece.rows));
+            fractions.extend(fraction.map(|fraction| fraction.narrow(0, 0, piece.rows)));
         }
         let joined = |pieces: Vec<Rows>| (!pieces.is_empty()).then(|| Tensor::cat(pieces, 0));
         (joined(means).unwrap_or(x), joined(fractions))
+    }
+
+    /// The pieces of `x`, `size` rows each, that the network sees.
+    fn pieces(&self, x: &Rows, size: usize, levels: &[Level], labels: &[usize]) -> Vec<Piece> {
+        let rows = x.dims()[0];
+        let silence = self.silence().map(|class| vec![class]).filter(|_| labels.is_empty());
+        let labels = silence.as_deref().unwrap_or(labels);
+        let piece = |first: usize| {
+            let filled = (first..first + size).map(|row| row.min(rows - 1));
+            Piece {
+                first,
+                rows: size.min(rows - first),
+                size,
+                coefficients: filled.clone().map(|row| self.config.target.coefficients(levels[row])).collect(),
+                classes: (!labels.is_empty()).then(|| filled.map(|row| labels[row % labels.len()]).collect()),
+            }
+        };
+        (0..rows).step_by(size).map(piece).collect()
+    }
+
+    /// `x̂₀` of a filled piece, and the fraction of [`Diffusion::predict`].
+    fn denoise_piece(&self, x_t: Rows, piece: &Piece) -> (Rows, Option<Rows>) {
+        let device = x_t.device();
+        let (f, fraction) = self.predict(x_t.clone(), &piece.coefficients, piece.classes.as_deref());
+        let column = |of: fn(&Coefficients) -> f64| column(piece.coefficients.iter().map(of), &device);
+        (x_t * column(|c| c.c_skip) + f * column(|c| c.c_out), fraction)
+    }
+
+    /// [`Differentiable::denoise_and_pull`] for given classes: a forward and a backward pass for each cotangent.
+    fn pull_given(&self, x: Rows, levels: &[Level], labels: &[usize], cotangents: Vec<Rows>) -> (Rows, Vec<Rows>) {
+        let x = if x.is_autodiff() { x.inner() } else { x };
+        let (mut means, mut pulled) = (Vec::new(), vec![Vec::new(); cotangents.len()]);
+        for piece in self.pieces(&x, ROWS_OF_A_PULL, levels, labels) {
+            for (number, (pulled, v)) in pulled.iter_mut().zip(&cotangents).enumerate() {
+                let x_t = Tensor::from_inner(piece.fill(&x)).require_grad();
+                let (mean, _) = self.denoise_piece(x_t.clone(), &piece);
+                if number == 0 {
+                    means.push(mean.clone().inner().narrow(0, 0, piece.rows));
+                }
+                let gradient = x_t.grad(&(mean * Tensor::from_inner(piece.fill(v))).sum().backward());
+                let gradient = gradient.unwrap_or_else(|| x_t.inner().zeros_like());
+                pulled.push(gradient.narrow(0, 0, piece.rows));
+            }
+        }
+        if means.is_empty() {
+            // Nothing was pulled.
+            return (self.denoise_given(x, levels, labels).0, vec![]);
+        }
+        (Tensor::cat(means, 0), pulled.into_iter().map(|pieces| Tensor::cat(pieces, 0)).collect())
     }
 
     fn sample_given(&self, n: usize, labels: &[usize], rng: &mut Rng) -> Rows {
         let device = self.net.devices().into_iter().next().unwrap_or_default().inner();
         let width = self.config.features;
         let noise = noise([n, width], rng, &device);
-        let given = Given { model: self, labels: labels.to_vec() };
-        self.config.sampler.run(&given, &self.chain, start(&self.chain, noise), rng, &mut |_| ())
+        let given = |labels: &[usize]| Box::new(Given { model: self, labels: labels.to_vec() });
+        let denoise: Box<dyn Denoise + '_> = match self.config.sampler.guidance {
+            Some(guidance) if !labels.is_empty() => {
+                Box::new(Guided { given: given(labels), against: given(&[]), guidance })
+            }
+            _ => given(labels),
+        };
+        let start = start(&self.chain, noise);
+        self.config.sampler.run(&*denoise, &self.levels, &self.chain, start, rng, &mut |_| ())
     }
 
     /// `L_t` of each row in nats a dimension as a function of the variance alone: `[B]`.
@@ -169,14 +238,30 @@ impl<N: Module + Net<Conditioned, Rows>> Model for Diffusion<N> {
                 rng.streams(rows).map(|mut stream| self.levels.at_fraction(stream.uniform())).collect()
             }
         };
-        let eps = noise([rows, width], rng, &device);
+        let eps = match self.paired.len() == rows * width && rows > 0 {
+            true => Tensor::from_data(TensorData::new(self.paired.clone(), [rows, width]), &device),
+            false => self.config.coupling.pair(&batch.x, noise([rows, width], rng, &device)),
+        };
+        let labels = match (batch.labels, self.silence()) {
+            (Some(labels), Some(silence)) => {
+                let hidden = rng.streams(rows).map(|mut stream| stream.uniform() < self.config.label_dropout);
+                Some(
+                    labels
+                        .into_iter()
+                        .zip(hidden)
+                        .map(|(label, hidden)| if hidden { silence } else { label })
+                        .collect(),
+                )
+            }
+            (labels, _) => labels,
+        };
         let coefficients: Vec<Coefficients> = levels.iter().map(|l| self.config.target.coefficients(*l)).collect();
         let of_level = |of: fn(&Level) -> f64| column(levels.iter().map(of), &device);
         let of_target = |of: fn(&Coefficients) -> f64| column(coefficients.iter().map(of), &device);
 
         let x = batch.x;
         let x_t = x.clone() * of_level(|l| l.alpha) + eps.clone() * of_level(|l| l.sigma);
-        let (f, fraction) = self.predict(x_t.clone(), &coefficients, batch.labels.as_deref());
+        let (f, fraction) = self.predict(x_t.clone(), &coefficients, labels.as_deref());
         let target = x.clone() * of_target(|c| c.of_data) + eps * of_target(|c| c.of_noise);
         let error = (f.clone() - target).square().mean_dim(1); // [B, 1]
         let DiffusionConfig { weighting, target, .. } = &self.config;
@@ -194,7 +279,58 @@ impl<N: Module + Net<Conditioned, Rows>> Model for Diffusion<N> {
     }
 
     fn view(&self) -> View<'_> {
-        View { sample: Some(self), lower_bound: Some(self), denoise: Some(self), ..View::default() }
+        let density = self.config.likelihood.is_some().then_some(self as &dyn Density);
+        View {
+            sample: Some(self),
+            density,
+            lower_bound: Some(self),
+            denoise: Some(self),
+            score: Some(self),
+            ..View::default()
+        }
+    }
+}
+
+/// A part of a batch, filled up to the size that the network always sees.
+struct Piece {
+    first: usize,
+    /// How many of its rows are of the batch.
+    rows: usize,
+    size: usize,
+    coefficients: Vec<Coefficients>,
+    classes: Option<Vec<usize>>,
+}
+
+impl Piece {
+    /// These rows of `x`, and zeros.
+    fn fill(&self, x: &Rows) -> Rows {
+        let part = x.clone().narrow(0, self.first, self.rows);
+        match self.size - self.rows {
+            0 => part,
+            more => Tensor::cat(vec![part, Tensor::zeros([more, x.dims()[1]], &x.device())], 0),
+        }
+    }
+}
+
+impl<N: Module + Net<Conditioned, Rows>> Score for Diffusion<N> {
+    /// That of the data at the least noisy level of training.
+    fn score(&self, x: Rows) -> Rows {
+        let level = self.levels.lowest();
+        let x0 = self.denoise(x.clone(), &vec![level; x.dims()[0]]);
+        super::stochastic::score(&x, &x0, level)
+    }
+}
+
+impl<N: Module + Net<Conditioned, Rows>> Density for Diffusion<N> {
+    /// By the probability flow. No gradient flows; NaN for a row that failed.
+    fn log_prob(&self, x: Rows) -> Tensor<1> {
+        nats(self.flow_likelihood(x.clone(), &[]).nats, &x.device())
+    }
+}
+
+impl<N: Module + Net<Conditioned, Rows>> Differentiable for Diffusion<N> {
+    fn denoise_and_pull(&self, x: Rows, levels: &[Level], cotangents: Vec<Rows>) -> (Rows, Vec<Rows>) {
+        self.pull_given(x, levels, &[], cotangents)
     }
 }
 
@@ -237,6 +373,19 @@ impl<N: Module + Net<Conditioned, Rows>> Denoise for Given<'_, N> {
     }
 }
 
+impl<N: Module + Net<Conditioned, Rows>> Differentiable for Given<'_, N> {
+    fn denoise_and_pull(&self, x: Rows, levels: &[Level], cotangents: Vec<Rows>) -> (Rows, Vec<Rows>) {
+        self.model.pull_given(x, levels, &self.labels, cotangents)
+    }
+}
+
+impl<N: Module + Net<Conditioned, Rows>> Density for Given<'_, N> {
+    /// By the probability flow, as [`Diffusion`]'s.
+    fn log_prob(&self, x: Rows) -> Tensor<1> {
+        nats(self.model.flow_likelihood(x.clone(), &self.labels).nats, &x.device())
+    }
+}
+
 impl<N: Module + Net<Conditioned, Rows>> Sample for Given<'_, N> {
     fn sample(&self, n: usize, rng: &mut Rng) -> Rows {
         self.model.sample_given(n, &self.labels, rng)
@@ -254,6 +403,12 @@ fn column(values: impl Iterator<Item = f64>, device: &Device) -> Rows {
     let values: Vec<f32> = values.map(|v| v as f32).collect();
     let rows = values.len();
     Tensor::from_data(TensorData::new(values, [rows, 1]), device)
+}
+
+/// Numbers in double precision as a tensor.
+fn nats(values: Vec<f64>, device: &Device) -> Tensor<1> {
+    let values: Vec<f32> = values.into_iter().map(|v| v as f32).collect();
+    Tensor::from_data(TensorData::from(values.as_slice()), device)
 }
 
 fn scalar(x: &Tensor<1>) -> f64 {

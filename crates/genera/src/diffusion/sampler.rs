@@ -11,6 +11,12 @@
 //!               c = h / (2 h₀), h and h₀ this and the last step in log(α/σ); the last step is of first order
 //! ```
 //!
+//! Steps of the reverse stochastic equation (`euler-maruyama`, `reverse-diffusion`, `stochastic-heun`) are in
+//! `stochastic.rs`; their noise is the increment of a Brownian path that belongs to the row, so a finer chain follows the
+//! same path. Where they arrive at clean data they give `x̂₀`. `probability-flow` follows the ordinary equation in steps as
+//! long as its tolerance allows, and `langevin` moves at each level but not between them. A [`Corrector`] adds Langevin
+//! steps to any of them, and a [`Churn`] noise.
+//!
 //! Euler's step is DDIM's with η = 0, whatever the schedule, and DDIM with η = 1 is the ancestral step, which is also
 //! the ancestral Euler step of k-diffusion. They differ in what clipping does: `ddim` keeps the direction `ε̂` of the
 //! unclipped prediction (as diffusers does by default), the others follow the clipped one.
@@ -22,8 +28,15 @@ use burn::tensor::{Device, Tensor, TensorData};
 use genera_rng::Rng;
 use serde::{Deserialize, Serialize};
 
+use super::corrector::Place;
 use super::grid::Habit;
-use super::{Clip, DiffusionError, Finish, Level, Levels, Spacing, Transition, Variance, within};
+use super::step::{Frame, euler, heun, log_step};
+use super::stochastic::{self, End};
+use super::{
+    Churn, Clip, Corrector, DiffusionError, Finish, Guidance, Level, Levels, ProbabilityFlow, Spacing, Transition,
+    Variance, within,
+};
+use crate::sde::Brownian;
 use crate::traits::{Denoise, Rows};
 
 /// How to step from one level to the next.
@@ -43,6 +56,29 @@ pub enum Solver {
     /// The second-order multistep solver of DPM-Solver++ (2M).
     #[serde(rename = "dpm-solver++")]
     DpmSolver,
+    /// Euler and Maruyama's rule for the reverse stochastic equation.
+    EulerMaruyama,
+    /// The forward kernel between two levels, run backwards.
+    ReverseDiffusion,
+    /// Heun's rule for the reverse stochastic equation, two evaluations a step.
+    StochasticHeun,
+    /// The probability-flow equation in adaptive steps, each row for itself. `steps` is not read.
+    ProbabilityFlow,
+    /// No step between levels: the corrector does all there is (annealed Langevin dynamics). Where the chain ends at clean
+    /// data, the last step removes the noise that is left.
+    Langevin,
+}
+
+impl Solver {
+    /// Whether its noise is that of a Brownian path.
+    fn is_driven(self) -> bool {
+        matches!(self, Self::EulerMaruyama | Self::ReverseDiffusion | Self::StochasticHeun)
+    }
+
+    /// Whether it speaks of the score, which pure noise (`α = 0`) does not have.
+    fn needs_signal(self) -> bool {
+        matches!(self, Self::EulerMaruyama | Self::StochasticHeun)
+    }
 }
 
 /// Everything between noise and samples but the denoiser.
@@ -65,6 +101,17 @@ pub struct Sampler {
     pub clip: Clip,
     /// The variance of the `ancestral` step. Where it should be learned and the denoiser has not, it is the small one.
     pub variance: Variance,
+    /// Langevin steps at each level.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub corrector: Option<Corrector>,
+    /// Noise stirred in before each step of `euler` or `heun`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub churn: Option<Churn>,
+    /// The tolerance of `probability-flow`, relative and absolute.
+    pub tolerance: f64,
+    /// How strongly samples are drawn towards their class.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guidance: Option<Guidance>,
 }
 
 impl Default for Sampler {
@@ -78,6 +125,10 @@ impl Default for Sampler {
             finish: Finish::default(),
             clip: Clip::default(),
             variance: Variance::default(),
+            corrector: None,
+            churn: None,
+            tolerance: 1e-5,
+            guidance: None,
         }
     }
 }
@@ -111,11 +162,31 @@ impl Sampler {
             ));
         }
         self.clip.validate()?;
+        self.corrector.map_or(Ok(()), |corrector| corrector.validate())?;
+        self.churn.map_or(Ok(()), |churn| churn.validate())?;
+        self.guidance.map_or(Ok(()), |guidance| guidance.validate())?;
+        ProbabilityFlow { tolerance: self.tolerance, ..ProbabilityFlow::default() }.check()?;
+        let refuse = |what| Err(DiffusionError::Combination(what));
+        if self.solver == Solver::Langevin && self.corrector.is_none() {
+            return refuse("the langevin solver moves by its corrector alone; set corrector = { steps, size }");
+        }
+        if self.solver == Solver::ProbabilityFlow && self.corrector.is_some() {
+            return refuse("the probability-flow solver stops at no level for a corrector; take another solver");
+        }
+        if self.churn.is_some()
+            && !(matches!(self.solver, Solver::Euler | Solver::Heun) && levels.schedule().keeps_scale())
+        {
+            return refuse("churn is for the euler and heun solvers on schedules that keep the data's scale");
+        }
         let habit = Habit {
             below: usize::from(self.solver == Solver::DpmSolver && self.spacing != Spacing::Trailing),
             rounds: !matches!(self.solver, Solver::Euler | Solver::Heun),
         };
-        self.spacing.chain(levels, self.steps, self.offset, self.finish, habit)
+        let chain = self.spacing.chain(levels, self.steps, self.offset, self.finish, habit)?;
+        if self.solver.needs_signal() && chain.iter().any(|level| level.alpha <= 0.0) {
+            return refuse("this solver follows the score, and the chain starts in pure noise; take ancestral or heun");
+        }
+        Ok(chain)
     }
 
     /// Draws samples from given standard normal noise, on its device: `[B, F] -> [B, F]`. Further noise comes from `rng`.
@@ -130,7 +201,7 @@ impl Sampler {
         rng: &mut Rng,
     ) -> Result<Rows, DiffusionError> {
         let chain = self.chain(levels)?;
-        Ok(self.run(denoise, &chain, start(&chain, noise), rng, &mut |_| ()))
+        Ok(self.run(denoise, levels, &chain, start(&chain, noise), rng, &mut |_| ()))
     }
 
     /// Draws `n` rows, `[n, features]`, on `device`; row `i` does not depend on `n`.
@@ -148,23 +219,47 @@ impl Sampler {
         self.sample_from(denoise, levels, noise(shape, rng, device), rng)
     }
 
-    /// Walks from `x` at the first level of `chain` to the last: `[B, F] -> [B, F]`. `observe` sees every step. Row `i`
-    /// of the noise of each step is that of sample `i` in `rng`.
+    /// Walks from `x` at the first level of `chain`, which is one of `levels`, to the last: `[B, F] -> [B, F]`. `observe`
+    /// sees every step. Row `i` of the noise of each step is that of sample `i` in `rng`.
     pub fn run(
         &self,
         denoise: &dyn Denoise,
+        levels: &Levels,
         chain: &[Level],
         mut x: Rows,
         rng: &mut Rng,
         observe: &mut dyn FnMut(Moment<'_>),
     ) -> Rows {
-        let rows = x.dims()[0];
+        let ([rows, width], device) = (x.dims(), x.device());
+        if self.solver == Solver::ProbabilityFlow {
+            return self.flow(denoise, levels, chain, x, observe);
+        }
+        let (Some(first), Some(end)) = (chain.first(), chain.last()) else { return x };
+        let mut brownian = self.solver.is_driven().then(|| Brownian::new([rows, width], [first.time, end.time], rng));
+        let sigmas = chain.iter().map(|level| level.sigma).filter(|sigma| *sigma > 0.0);
+        let ends = [sigmas.clone().fold(f64::INFINITY, f64::min), sigmas.fold(0.0, f64::max)];
         let mut before: Option<(Level, Rows)> = None;
         for (step, pair) in chain.windows(2).enumerate() {
-            let (from, to) = (pair[0], pair[1]);
+            let (mut from, to) = (pair[0], pair[1]);
             let last = step + 2 == chain.len();
+            if let Some(corrector) = &self.corrector {
+                let place = Place { level: from, below: to, ends };
+                x = corrector.run(denoise, &self.clip, place, x, rng);
+            }
+            if let Some(churn) = &self.churn {
+                let raised = churn.raised(from, chain.len() - 1, levels);
+                x = churn.stir(x, from, raised, rng);
+                from = raised;
+            }
             let (raw, fraction) = denoise.denoise_with_variance(x.clone(), &vec![from; rows]);
             let x0 = self.clip.apply(raw.clone());
+            // The noise of the driven solvers; none in the last step, as for the ancestral one.
+            let mut increment = |standard: bool| match &mut brownian {
+                Some(path) if !last && standard => path.standard_increment(from.time, to.time, &device),
+                Some(path) if !last => path.increment(from.time, to.time, &device),
+                _ => x.zeros_like(),
+            };
+            let h = from.time - to.time;
             let next = match self.solver {
                 Solver::Ancestral => {
                     let step = Transition::between(from, to);
@@ -199,11 +294,47 @@ impl Sampler {
                         _ => euler(&x, &x0, from, to),
                     }
                 }
+                _ if to.sigma == 0.0 => x0.clone() * to.alpha,
+                Solver::EulerMaruyama => {
+                    stochastic::euler_maruyama(&x, &x0, from, levels.rates(from.time), h, increment(false))
+                }
+                Solver::StochasticHeun => {
+                    let (above, below) = (levels.rates(from.time), levels.rates(to.time));
+                    let dw = increment(false);
+                    let ahead = stochastic::euler_maruyama(&x, &x0, from, above, h, dw.clone());
+                    let x0_ahead = self.clip.apply(denoise.denoise(ahead.clone(), &vec![to; rows]));
+                    let upper = End { x: &x, x0: &x0, level: from, rates: above };
+                    let lower = End { x: &ahead, x0: &x0_ahead, level: to, rates: below };
+                    stochastic::heun(upper, lower, h, dw)
+                }
+                Solver::ReverseDiffusion => stochastic::reverse_diffusion(&x, &x0, from, to, increment(true)),
+                Solver::Langevin | Solver::ProbabilityFlow => x.clone(),
             };
             observe(Moment { step, from, to, x: &next, x0: &x0 });
             before = Some((from, x0));
             x = next;
         }
+        x
+    }
+
+    /// Down the probability flow in one go, and then to clean data if the chain ends there.
+    fn flow(
+        &self,
+        denoise: &dyn Denoise,
+        levels: &Levels,
+        chain: &[Level],
+        x: Rows,
+        observe: &mut dyn FnMut(Moment<'_>),
+    ) -> Rows {
+        let (Some(&from), Some(&to)) = (chain.first(), chain.last()) else { return x };
+        let clean = to.sigma == 0.0;
+        let arrival = if clean { levels.lowest() } else { to };
+        let flow = ProbabilityFlow { tolerance: self.tolerance, ..ProbabilityFlow::default() };
+        let rows = x.dims()[0];
+        let x = flow.carried(denoise, &self.clip, levels, x, [from.time, arrival.time]);
+        let x0 = self.clip.apply(denoise.denoise(x.clone(), &vec![arrival; rows]));
+        let x = if clean { x0.clone() } else { x };
+        observe(Moment { step: chain.len().saturating_sub(2), from: arrival, to, x: &x, x0: &x0 });
         x
     }
 
@@ -229,45 +360,4 @@ pub(super) fn start(chain: &[Level], noise: Rows) -> Rows {
 /// Standard normal noise, one draw of `rng`.
 pub(super) fn noise(shape: [usize; 2], rng: &mut Rng, device: &Device) -> Rows {
     Tensor::from_data(TensorData::new(rng.normal(shape[0], shape[1]), shape), device)
-}
-
-fn euler(x: &Rows, x0: &Rows, from: Level, to: Level) -> Rows {
-    let left = to.sigma / from.sigma;
-    x.clone() * left + x0.clone() * (to.alpha - from.alpha * left)
-}
-
-/// The growth of `log(α/σ)`.
-fn log_step(from: Level, to: Level) -> f64 {
-    (to.alpha / to.sigma).ln() - (from.alpha / from.sigma).ln()
-}
-
-/// The coordinates in which Heun's rule is applied: `x / scale` as a function of `σ / scale`.
-#[derive(Clone, Copy)]
-enum Frame {
-    /// `scale = α`.
-    Data,
-    /// `scale = α + σ`.
-    Line,
-}
-
-impl Frame {
-    fn of(chain: &[Level]) -> Self {
-        // A chain that starts with next to no signal would begin at `σ / α` in the thousands, and one step from there
-        // to a common level is no small step.
-        if chain.iter().any(|level| level.alpha < 1e-3 * level.sigma) { Self::Line } else { Self::Data }
-    }
-
-    fn scale(self, level: Level) -> f64 {
-        match self {
-            Self::Data => level.alpha,
-            Self::Line => level.alpha + level.sigma,
-        }
-    }
-}
-
-/// With `z = x / scale` and `u = σ / scale` the slope is `(z − x̂₀) / u`; `ahead` is Euler's step from `x`.
-fn heun(x: &Rows, ahead: Rows, x0_ahead: Rows, frame: Frame, from: Level, to: Level) -> Rows {
-    let (here, there) = (frame.scale(from), frame.scale(to));
-    let grown = 1.0 - (from.sigma / here) / (to.sigma / there);
-    x.clone() * (0.5 * there / here) + ahead * (0.5 + 0.5 * grown) - x0_ahead * (0.5 * there * grown)
 }

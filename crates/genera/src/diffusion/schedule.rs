@@ -8,18 +8,23 @@
 //! betas          β_t listed
 //! karras         α = 1, σ^(1/ρ) linear from σ_min to σ_max                          (Karras et al., 2206.00364)
 //! linear-flow    α = 1 − t, σ = t                           (Lipman et al., 2210.02747; Liu et al., 2209.03003)
+//!
+//! variance-exploding         α = 1, σ geometric from σ_min to σ_max              (Song and Ermon, 1907.05600)
+//! variance-preserving        α = e^{−B/2}, σ² = 1 − e^{−B}, B = ∫₀ᵘ β, β from β_min to β_max  (Song et al., 2011.13456)
+//! sub-variance-preserving    the same α, σ = 1 − e^{−B}                                (the same)
 //! ```
 //!
 //! Time counts training steps. A chain of `T` steps has training times `0, …, T − 1`, and clean data is at `−1`; only
 //! the flow, whose time is `T t`, is trained at `1, …, T` and clean at `0`. Between training times a schedule of betas
-//! interpolates `σ/α` linearly, as k-diffusion does; the two others are closed forms.
+//! interpolates `σ/α` linearly, as k-diffusion does; the others are closed forms.
 //!
-//! Betas are those of a chain of 1000 steps: a chain of `T` has `1000 / T` times as much, so that every `T` reaches the
-//! same final noise.
+//! Betas of the first four are those of a chain of 1000 steps: a chain of `T` has `1000 / T` times as much, so that every
+//! `T` reaches the same final noise. The last three are the marginals of stochastic differential equations whose time `u`
+//! is 0 for clean data and 1 at the end of the chain.
 
 use serde::{Deserialize, Serialize};
 
-use super::{DiffusionError, Level, within};
+use super::{DiffusionError, Level, Levels, within};
 
 /// The law by which noise grows with time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -93,6 +98,52 @@ pub enum Schedule {
         /// The time `T` of pure noise, in the units that the network sees.
         steps: usize,
     },
+    /// Noise is added without shrinking the data, each level by the same factor.
+    VarianceExploding {
+        /// The length `T` of the chain.
+        steps: usize,
+        /// The smallest noise of training.
+        #[serde(default = "exploding_min")]
+        sigma_min: f64,
+        /// The largest noise of training.
+        #[serde(default = "exploding_max")]
+        sigma_max: f64,
+    },
+    /// `dx = −½ β x du + √β dw`: data of unit variance keep it.
+    VariancePreserving {
+        /// The length `T` of the chain.
+        steps: usize,
+        /// `β` of clean data.
+        #[serde(default = "preserving_min")]
+        beta_min: f64,
+        /// `β` at the end of the chain.
+        #[serde(default = "preserving_max")]
+        beta_max: f64,
+    },
+    /// `dx = −½ β x du + √(β (1 − e^{−2B})) dw`: the same signal under less noise.
+    SubVariancePreserving {
+        /// The length `T` of the chain.
+        steps: usize,
+        /// `β` of clean data.
+        #[serde(default = "preserving_min")]
+        beta_min: f64,
+        /// `β` at the end of the chain.
+        #[serde(default = "preserving_max")]
+        beta_max: f64,
+    },
+}
+
+fn exploding_min() -> f64 {
+    0.01
+}
+fn exploding_max() -> f64 {
+    50.0
+}
+fn preserving_min() -> f64 {
+    0.1
+}
+fn preserving_max() -> f64 {
+    20.0
 }
 
 fn beta_start() -> f64 {
@@ -138,6 +189,21 @@ impl Schedule {
         Self::LinearFlow { steps }
     }
 
+    /// The variance-exploding schedule of score-based models.
+    pub fn variance_exploding(steps: usize) -> Self {
+        Self::VarianceExploding { steps, sigma_min: exploding_min(), sigma_max: exploding_max() }
+    }
+
+    /// The variance-preserving schedule of score-based models.
+    pub fn variance_preserving(steps: usize) -> Self {
+        Self::VariancePreserving { steps, beta_min: preserving_min(), beta_max: preserving_max() }
+    }
+
+    /// The sub-variance-preserving schedule of score-based models.
+    pub fn sub_variance_preserving(steps: usize) -> Self {
+        Self::SubVariancePreserving { steps, beta_min: preserving_min(), beta_max: preserving_max() }
+    }
+
     /// The length `T` of the chain.
     pub fn steps(&self) -> usize {
         match *self {
@@ -147,13 +213,32 @@ impl Schedule {
             | Self::Cosine { steps, .. }
             | Self::Sigmoid { steps, .. }
             | Self::Karras { steps, .. }
+            | Self::VarianceExploding { steps, .. }
+            | Self::VariancePreserving { steps, .. }
+            | Self::SubVariancePreserving { steps, .. }
             | Self::LinearFlow { steps } => steps,
         }
     }
 
     /// Whether the level is a closed form of a real-valued time, rather than a table of betas.
     pub fn is_continuous(&self) -> bool {
-        matches!(self, Self::Karras { .. } | Self::LinearFlow { .. })
+        match self {
+            Self::Linear { .. }
+            | Self::ScaledLinear { .. }
+            | Self::Cosine { .. }
+            | Self::Sigmoid { .. }
+            | Self::Betas { .. } => false,
+            Self::Karras { .. }
+            | Self::LinearFlow { .. }
+            | Self::VarianceExploding { .. }
+            | Self::VariancePreserving { .. }
+            | Self::SubVariancePreserving { .. } => true,
+        }
+    }
+
+    /// Whether noise is added without shrinking the data, `α = 1`.
+    pub fn keeps_scale(&self) -> bool {
+        matches!(self, Self::Karras { .. } | Self::VarianceExploding { .. })
     }
 
     /// The levels of the chain.
@@ -166,11 +251,21 @@ impl Schedule {
             return Err(DiffusionError::Steps(steps));
         }
         let mut table = Vec::new();
+        let grows = |sigma_min: f64, sigma_max: f64| {
+            within(sigma_min > 0.0 && sigma_min.is_finite(), "sigma_min", sigma_min, "positive")?;
+            within(sigma_max > sigma_min && sigma_max.is_finite(), "sigma_max", sigma_max, "above sigma_min")
+        };
         match *self {
             Self::Karras { sigma_min, sigma_max, rho, .. } => {
-                within(sigma_min > 0.0 && sigma_min.is_finite(), "sigma_min", sigma_min, "positive")?;
-                within(sigma_max > sigma_min && sigma_max.is_finite(), "sigma_max", sigma_max, "above sigma_min")?;
+                grows(sigma_min, sigma_max)?;
                 within((1.0..=1e3).contains(&rho), "rho", rho, "from 1 to 1000")?;
+            }
+            Self::VarianceExploding { sigma_min, sigma_max, .. } => grows(sigma_min, sigma_max)?,
+            Self::VariancePreserving { beta_min, beta_max, .. }
+            | Self::SubVariancePreserving { beta_min, beta_max, .. } => {
+                within(beta_min > 0.0 && beta_min.is_finite(), "beta_min", beta_min, "positive")?;
+                let needed = "at least beta_min and at most 1000";
+                within(beta_max >= beta_min && beta_max <= 1e3, "beta_max", beta_max, needed)?;
             }
             Self::LinearFlow { .. } => {}
             _ => {
@@ -193,7 +288,7 @@ impl Schedule {
                 )?;
             }
         }
-        Ok(Levels { schedule: self.clone(), table })
+        Ok(Levels::new(self.clone(), table))
     }
 
     /// The variance added by one step of a schedule of betas; NaN for the others.
@@ -215,92 +310,12 @@ impl Schedule {
                 (rise * (beta_end - beta_start) + beta_start) * 1000.0 / length
             }
             Self::Betas { ref betas } => betas[step],
-            Self::Karras { .. } | Self::LinearFlow { .. } => f64::NAN,
+            Self::Karras { .. }
+            | Self::LinearFlow { .. }
+            | Self::VarianceExploding { .. }
+            | Self::VariancePreserving { .. }
+            | Self::SubVariancePreserving { .. } => f64::NAN,
         }
-    }
-}
-
-/// The noise levels of a [`Schedule`] that was found sound: a function of time.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Levels {
-    schedule: Schedule,
-    /// For schedules of betas, the level `k` steps from clean data; otherwise empty.
-    table: Vec<Level>,
-}
-
-impl Levels {
-    /// Where they come from.
-    pub fn schedule(&self) -> &Schedule {
-        &self.schedule
-    }
-
-    /// The length `T` of the chain.
-    pub fn steps(&self) -> usize {
-        self.schedule.steps()
-    }
-
-    /// The time of clean data: one before the first training time.
-    pub fn clean_time(&self) -> f64 {
-        if matches!(self.schedule, Schedule::LinearFlow { .. }) { 0.0 } else { -1.0 }
-    }
-
-    /// The level of clean data.
-    pub fn clean(&self) -> Level {
-        self.level(self.clean_time())
-    }
-
-    /// The training level number `index`, from 0 (least noise) to `T − 1`; a larger index is read as the last.
-    pub fn training(&self, index: usize) -> Level {
-        self.level(self.clean_time() + 1.0 + index as f64)
-    }
-
-    /// The level of any time, between training times too; beyond the chain's ends, that of the end.
-    pub fn level(&self, time: f64) -> Level {
-        let clean = self.clean_time();
-        let time = time.clamp(clean, clean + self.steps() as f64);
-        let from_clean = time - clean;
-        match self.schedule {
-            Schedule::LinearFlow { steps } => {
-                let t = from_clean / steps as f64;
-                Level { time, alpha: 1.0 - t, sigma: t }
-            }
-            Schedule::Karras { steps, sigma_min, sigma_max, rho } => {
-                let root = |sigma: f64| sigma.powf(1.0 / rho);
-                let fraction = (from_clean - 1.0) / (steps as f64 - 1.0);
-                // Below the first training time the noise falls linearly to none.
-                let sigma = if fraction < 0.0 {
-                    sigma_min * from_clean
-                } else {
-                    (root(sigma_min) + fraction * (root(sigma_max) - root(sigma_min))).powf(rho)
-                };
-                Level { time, alpha: 1.0, sigma }
-            }
-            _ => {
-                let below = self.table[from_clean.floor() as usize];
-                let fraction = from_clean.fract();
-                if fraction == 0.0 {
-                    return below;
-                }
-                let above = self.table[from_clean.ceil() as usize];
-                let ratio = |level: Level| level.sigma / level.alpha;
-                let noise = ratio(below) + fraction * (ratio(above) - ratio(below));
-                let alpha = 1.0 / noise.hypot(1.0);
-                Level { time, alpha, sigma: noise * alpha }
-            }
-        }
-    }
-
-    /// The level that leaves the fraction `u` of the trained range of times above it: the noisiest for 0. A flow's range
-    /// reaches down to clean data, which `u = 1` would give.
-    pub fn at_fraction(&self, u: f64) -> Level {
-        let top = self.clean_time() + self.steps() as f64;
-        let bottom = if matches!(self.schedule, Schedule::LinearFlow { .. }) { 0.0 } else { self.clean_time() + 1.0 };
-        self.level(top + u * (bottom - top))
-    }
-
-    /// The whole chain, noisiest first and clean data last: `T + 1` levels.
-    pub fn chain(&self) -> Vec<Level> {
-        (0..=self.steps()).rev().map(|k| self.level(self.clean_time() + k as f64)).collect()
     }
 }
 
@@ -308,7 +323,7 @@ impl Levels {
 mod tests {
     use super::*;
 
-    fn all(steps: usize) -> [Schedule; 6] {
+    fn all(steps: usize) -> [Schedule; 9] {
         [
             Schedule::linear(steps),
             Schedule::ScaledLinear { steps, beta_start: 8.5e-4, beta_end: 1.2e-2 },
@@ -316,6 +331,9 @@ mod tests {
             Schedule::Sigmoid { steps, beta_start: 1e-4, beta_end: 2e-2 },
             Schedule::karras(steps),
             Schedule::linear_flow(steps),
+            Schedule::variance_exploding(steps),
+            Schedule::variance_preserving(steps),
+            Schedule::sub_variance_preserving(steps),
         ]
     }
 
@@ -361,6 +379,16 @@ mod tests {
         assert!(matches!(negative.levels(), Err(Beta { step: 0, .. })));
         for (sigma_min, sigma_max, rho) in [(0.0, 80.0, 7.0), (1.0, 0.5, 7.0), (0.1, f64::NAN, 7.0), (0.1, 80.0, 0.0)] {
             assert!(matches!(Schedule::Karras { steps: 10, sigma_min, sigma_max, rho }.levels(), Err(Range { .. })));
+        }
+        for (sigma_min, sigma_max) in [(0.0, 50.0), (1.0, 1.0), (0.1, f64::INFINITY)] {
+            let exploding = Schedule::VarianceExploding { steps: 10, sigma_min, sigma_max };
+            assert!(matches!(exploding.levels(), Err(Range { .. })));
+        }
+        for (beta_min, beta_max) in [(0.0, 20.0), (1.0, 0.5), (0.1, f64::NAN), (0.1, 1e9)] {
+            let preserving = Schedule::VariancePreserving { steps: 10, beta_min, beta_max };
+            assert!(matches!(preserving.levels(), Err(Range { .. })));
+            let below = Schedule::SubVariancePreserving { steps: 10, beta_min, beta_max };
+            assert!(matches!(below.levels(), Err(Range { .. })));
         }
     }
 }

@@ -124,6 +124,9 @@ pub enum Weighting {
     /// `L₁ + … + L_{T−1}` for the small fixed variance, in nats a dimension, plus half the squared error of the first
     /// level in units of the decoder's variance.
     Variational,
+    /// The error of the score weighs `½ g²`, that of `x₀` so `½ T g² α² / σ⁴ = ½ T (−SNR')`: the limit of the variational
+    /// weighting for a fine chain, whose mean bounds the likelihood of continuous time (Song et al., 2101.09258).
+    Likelihood,
 }
 
 impl Weighting {
@@ -142,6 +145,10 @@ impl Weighting {
                 };
                 0.5 * levels.steps() as f64 * gain * of_data
             }
+            Self::Likelihood => {
+                let g = levels.rates(level.time).diffusion;
+                0.5 * levels.steps() as f64 * (g * level.alpha).powi(2) / level.sigma.powi(4) * of_data
+            }
         }
     }
 
@@ -150,7 +157,7 @@ impl Weighting {
     pub(super) fn validate(&self) -> Result<(), DiffusionError> {
         match *self {
             Self::MinSnr { gamma } => within(gamma > 0.0, "gamma", gamma, "positive"),
-            Self::Simple | Self::Variational => Ok(()),
+            Self::Simple | Self::Variational | Self::Likelihood => Ok(()),
         }
     }
 }
@@ -214,6 +221,29 @@ mod tests {
             assert!((weight(Target::V) - snr.min(5.0) / (snr + 1.0)).abs() < 1e-10);
             assert!((weight(Target::Data) - snr.min(5.0)).abs() < 1e-10);
         }
+    }
+
+    #[test]
+    fn the_likelihood_weight_is_the_limit_of_the_variational_one() {
+        for schedule in [Schedule::variance_preserving(50_000), Schedule::sub_variance_preserving(50_000)] {
+            let levels = schedule.levels().unwrap();
+            for index in [5_000, 20_000, 45_000] {
+                let level = levels.level(index as f64 - 0.5);
+                let limit = Weighting::Likelihood.weight(&Target::Noise, &levels, level);
+                // The variational weight speaks of the step that ends half a step above.
+                let step = levels.training(index);
+                let chain = Weighting::Variational.weight(&Target::Noise, &levels, step);
+                let ratio = chain / limit * Target::Noise.coefficients(level).c_out.powi(2)
+                    / Target::Noise.coefficients(step).c_out.powi(2);
+                assert!((ratio - 1.0).abs() < 1e-4, "{schedule:?} at {index}: {ratio}");
+            }
+        }
+        // Of noise on a variance-preserving schedule it is ½ β / σ².
+        let levels = Schedule::variance_preserving(1000).levels().unwrap();
+        let level = levels.training(499);
+        let expected = 0.5 * (0.1 + 19.9 * 0.5) / level.sigma.powi(2);
+        let found = Weighting::Likelihood.weight(&Target::Noise, &levels, level);
+        assert!((found / expected - 1.0).abs() < 1e-9, "{found} {expected}");
     }
 
     #[test]

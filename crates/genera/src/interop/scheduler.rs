@@ -8,8 +8,7 @@ use serde_json::Value;
 
 use super::{InteropError, config};
 use crate::diffusion::{
-    Clip, DiffusionConfig, DiffusionError, Finish, Sampler, Schedule, Solver, Spacing, Target, Times, Variance,
-    Weighting,
+    Clip, DiffusionConfig, DiffusionError, Finish, Sampler, Schedule, Solver, Spacing, Target, Variance,
 };
 
 /// The sampler that a pipeline was saved with.
@@ -220,17 +219,9 @@ impl SchedulerConfig {
             finish: if ddim && !self.set_alpha_to_one { Finish::Lowest } else { Finish::Clean },
             clip,
             variance,
+            ..Sampler::default()
         };
-        Ok(DiffusionConfig {
-            features,
-            schedule,
-            target,
-            weighting: Weighting::Simple,
-            variance,
-            times: Times::Discrete,
-            data_levels: None,
-            sampler,
-        })
+        Ok(DiffusionConfig { target, variance, sampler, ..DiffusionConfig::new(features, schedule) })
     }
 
     pub(super) fn read(path: &Path) -> Result<Self, InteropError> {

@@ -16,6 +16,7 @@
 mod adjoint;
 mod control;
 mod dense;
+mod divergence;
 mod solve;
 mod tableau;
 mod tape;
@@ -26,6 +27,8 @@ use serde::{Deserialize, Serialize};
 
 pub use adjoint::adjoint;
 pub use dense::Dense;
+pub(crate) use divergence::Directions;
+pub use divergence::{Divergence, Noise};
 pub use solve::{Solution, Step};
 pub use tableau::Method;
 pub use tape::Tape;
@@ -135,6 +138,9 @@ pub enum OdeError {
     /// Nothing to do.
     #[error("a solver of 0 steps goes nowhere; take at least 1")]
     NoSteps,
+    /// An estimate from nothing.
+    #[error("a divergence estimated with 0 probes; take at least 1")]
+    NoProbes,
     /// A tolerance that is none.
     #[error("a tolerance of {0}; it must lie strictly between 0 and 1")]
     Tolerance(f64),

@@ -3,7 +3,7 @@
 use genera_rng::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::{ContinuousError, within};
+use super::OdeError;
 
 /// How `tr ∂f/∂z` is computed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,15 +35,23 @@ pub enum Noise {
 impl Divergence {
     /// # Errors
     /// No probes.
-    pub(super) fn check(&self) -> Result<(), ContinuousError> {
+    pub fn check(&self) -> Result<(), OdeError> {
         match self {
-            Self::Hutchinson { probes: 0, .. } => within(false, "divergence.hutchinson.probes", 0.0, "at least 1"),
+            Self::Hutchinson { probes: 0, .. } => Err(OdeError::NoProbes),
             _ => Ok(()),
         }
     }
 
+    /// How many probes estimate it; none if it is exact.
+    pub fn probes(&self) -> Option<usize> {
+        match self {
+            Self::Exact => None,
+            Self::Hutchinson { probes, .. } => Some(*probes),
+        }
+    }
+
     /// Directions for `n` rows of length `features`, row `i` from the stream of row `i`.
-    pub(super) fn directions(&self, n: usize, features: usize, rng: &mut Rng) -> Directions {
+    pub(crate) fn directions(&self, n: usize, features: usize, rng: &mut Rng) -> Directions {
         match *self {
             Self::Exact => Directions::Axes,
             Self::Hutchinson { noise, probes } => {
@@ -54,7 +62,7 @@ impl Divergence {
 
     /// Directions for rows `x`, `[n, F]`, that depend on nothing but the numbers in the row: an estimate of `log p(x)`
     /// must not depend on where in which batch `x` stands.
-    pub(super) fn directions_of(&self, x: &[f64], features: usize) -> Directions {
+    pub(crate) fn directions_of(&self, x: &[f64], features: usize) -> Directions {
         match *self {
             Self::Exact => Directions::Axes,
             Self::Hutchinson { noise, probes } => {
@@ -79,7 +87,7 @@ fn draw(noise: Noise, n: usize, width: usize, rng: &mut Rng) -> Vec<f32> {
 
 /// The directions of every row of a batch.
 #[derive(Clone, Debug)]
-pub(super) enum Directions {
+pub(crate) enum Directions {
     /// None: the volume is not followed.
     None,
     /// The unit vectors.
