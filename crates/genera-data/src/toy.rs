@@ -74,7 +74,7 @@ pub enum Toy {
 
 impl Toy {
     /// Every toy.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Moons,
         Self::Circles,
         Self::EightGaussians,

@@ -93,6 +93,7 @@ mod tests {
     use super::*;
     use crate::{frechet, manifold};
 
+    type Boxed<'a> = Box<dyn Fn(&Points<'_>, &Points<'_>) -> Result<f64, MetricError> + 'a>;
     type Distance = fn(&Points<'_>, &Points<'_>) -> Result<f64, MetricError>;
 
     fn normal(seed: u64, n: usize, d: usize) -> Vec<f32> {
@@ -143,7 +144,7 @@ mod tests {
         let rng = || Rng::new(7);
         let kernel = Kernel::around_median(&x, &y).unwrap();
         let sinkhorn = Sinkhorn { epsilon: 0.5, tolerance: 1e-3, iterations: 500 };
-        let measures: [(&str, Box<dyn Fn(&Points<'_>, &Points<'_>) -> Result<f64, MetricError>>); 16] = [
+        let measures: [(&str, Boxed<'_>); 16] = [
             ("frechet", Box::new(|x, y| Ok(frechet(x, y, "")?.value))),
             ("frechet-infinity", Box::new(|x, y| Ok(frechet_infinity(x, y, 3, &mut rng())?.value))),
             ("kid", Box::new(|x, y| Ok(kid(x, y, 3, 20, "", &mut rng())?.mean))),
