@@ -13,7 +13,8 @@ use crate::traits::Rows;
 pub fn receptive_field<N: Module + Causal>(net: &N, x: Rows, element: usize) -> Vec<f64> {
     let [rows, length] = x.dims();
     let x = Tensor::from_data(x.to_data(), &x.device().inner().autodiff()).require_grad();
-    let outputs = net.forward(x.clone(), 0).narrow(1, element, 1).sum();
+    // The term of zero keeps the outputs on the graph where the network does not.
+    let outputs = net.forward(x.clone(), 0).narrow(1, element, 1).sum() + x.clone().sum() * 0.0;
     let Some(gradient) = x.grad(&outputs.backward()) else { return vec![0.0; length] };
     let mut field = vec![0.0; length];
     for (at, value) in gradient.into_data().iter::<f32>().enumerate() {

@@ -125,7 +125,8 @@ fn rising(critic: Critic<CriticNet>) -> Critic<CriticNet> {
 
 /// What a critic says of the distance. With a gradient penalty its best slope is `1 + (F_p − F_π) / 2 λ q` where `q` is the
 /// density of the points between data and samples: over the mean slope there, its difference of means is the distance. A
-/// critic whose weights are bounded is at most as good as one of its steepest slope.
+/// critic whose weights are bounded is at most as good as one of its steepest slope; with clipped weights it is much worse,
+/// because its slope is that steep in few places.
 #[test]
 fn a_critic_measures_the_distance() {
     let n = 20_000;
@@ -163,7 +164,8 @@ fn a_critic_measures_the_distance() {
             assert!((estimate / exactly - 1.0).abs() < 0.05, "{regulariser:?}: {estimate} of {exactly}");
         } else {
             let bound = value / steepest;
-            assert!(bound < exactly * 1.001 && bound > exactly * 0.8, "{regulariser:?}: {bound} of {exactly}");
+            let least = if matches!(regulariser, Regulariser::Clip { .. }) { 0.3 } else { 0.95 };
+            assert!(bound < exactly * 1.001 && bound > exactly * least, "{regulariser:?}: {bound} of {exactly}");
         }
         if matches!(regulariser, Regulariser::Spectral { .. }) {
             assert!(steepest < 1.01, "weights of norm one, and a slope of {steepest}");
