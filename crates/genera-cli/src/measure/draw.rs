@@ -27,6 +27,7 @@ pub struct Draw<'a> {
 }
 
 /// How a row comes about, given the classes of a chunk.
+#[allow(clippy::large_enum_variant, reason = "there is one of it")]
 pub enum Way<'a> {
     /// From noise, by something that removes it, down a chain of levels.
     Chain { denoise: Box<dyn Fn(Vec<usize>) -> Box<dyn Denoise + 'a> + 'a>, levels: Levels, sampler: Sampler },
