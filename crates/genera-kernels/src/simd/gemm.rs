@@ -1,10 +1,10 @@
 //! Matrix products by one register-tiled micro-kernel over packed panels.
 //!
 //! `C[M, N] (+)= A[M, K] · B[K, N]`: `B` is packed once into panels of 16 columns, `[N/16, K, 16]`, padded with zeros;
-//! the micro-kernel keeps some rows of one panel of `C` in twelve vector registers (6 rows with AVX2, 12 with AVX-512)
-//! and adds one outer product for each `k`, the scheme of Goto and van de Geijn, "Anatomy of High-Performance Matrix
-//! Multiplication" (2008). `k` is cut so that a panel stays in the first-level cache. `A` is read in place with any
-//! strides. Every element of `C` is one chain of fused multiply-adds in the order of `k`, so it depends neither on how
+//! the micro-kernel keeps some rows of `C` in vector registers (6 rows of one panel with AVX2, 12 rows of two panels
+//! with AVX-512) and adds one outer product for each `k`, the scheme of Goto and van de Geijn, "Anatomy of
+//! High-Performance Matrix Multiplication" (2008). `k` is cut so that panels stay in the first-level cache. `A` is read
+//! in place with any strides. Every element of `C` is one chain of fused multiply-adds in the order of `k`, so it depends neither on how
 //! the work is cut nor on the width of the vectors.
 
 #![allow(unsafe_code)]
@@ -15,7 +15,7 @@ use super::{Simd, parallel, vectorised};
 pub(crate) const PANEL: usize = 16;
 /// Rows of the micro-kernel with AVX-512; with AVX2 half of them. Work is cut into multiples of this.
 pub(crate) const STRIP: usize = 12;
-/// Rows of a panel that are used at once: 16 kB.
+/// Rows of a panel that are used at once: 16 kB, in two panels 32 kB.
 const DEPTH: usize = 256;
 
 /// The length of a packed `[k, n]` matrix.
@@ -72,13 +72,15 @@ pub(crate) fn multiply(
     let (strides, strip) = ([a.row, a.step], simd.rows());
     // Where a panel that is not full is computed.
     let mut edge = [0.0; STRIP * PANEL];
-    for panel in 0..n.div_ceil(PANEL) {
+    let mut panel = 0;
+    while panel * PANEL < n {
         let first = panel * PANEL;
-        let columns = PANEL.min(n - first);
-        let whole = columns == PANEL;
+        let together = if simd.rows() == STRIP && first + 2 * PANEL <= n { 2 } else { 1 };
+        let columns = (together * PANEL).min(n - first);
+        let whole = columns == together * PANEL;
         for from in (0..k.max(1)).step_by(DEPTH) {
             let depth = DEPTH.min(k - from);
-            let b = &packed[(panel * k + from) * PANEL..][..depth * PANEL];
+            let b = &packed[(panel * k + from) * PANEL..][..((together - 1) * k + depth) * PANEL];
             let start = if from == 0 { start } else { Start::Previous };
             for top in (0..m).step_by(strip) {
                 let rows = strip.min(m - top);
@@ -86,7 +88,7 @@ pub(crate) fn multiply(
                 if let (false, Start::Previous) = (whole, start) {
                     copy_rows(c, at, stride, &mut edge, 0, PANEL, rows, columns);
                 }
-                let mut row = [0.0; PANEL];
+                let mut row = [0.0; 2 * PANEL];
                 let begin = match start {
                     Start::Zero => Begin::Row(&row),
                     Start::Row(values) => {
@@ -96,19 +98,23 @@ pub(crate) fn multiply(
                     Start::Previous => Begin::Tile,
                 };
                 let (target, target_stride) = if whole { (&mut c[at..], stride) } else { (&mut edge[..], PANEL) };
-                assert!(target.len() >= (rows - 1) * target_stride + PANEL);
+                assert!(target.len() >= (rows - 1) * target_stride + together * PANEL);
                 // SAFETY: `simd` proves the features, and that `rows` is at most what they serve. Element (top + i,
                 // from + j) of `a` lies inside `a.values` for i < rows and j < depth by the assertions at the top;
-                // `depth` rows of a panel are `b`; `rows` rows of `target` by the assertion above.
+                // `b` has `depth` rows
+                // of the panel and of the one that is `k` rows away, if there are two together; `rows` rows of `target`
+                // by the assertion above.
                 unsafe {
                     let a = a.values.as_ptr().wrapping_add(top * a.row + from * a.step);
-                    run(simd, rows, depth, (a, strides), b.as_ptr(), begin, target.as_mut_ptr(), target_stride);
+                    let b = (b.as_ptr(), (together == 2).then_some(k * PANEL));
+                    run(simd, rows, depth, (a, strides), b, begin, target.as_mut_ptr(), target_stride);
                 }
                 if !whole {
                     copy_rows(&edge, 0, PANEL, c, at, stride, rows, columns);
                 }
             }
         }
+        panel += together;
     }
 }
 
@@ -131,12 +137,13 @@ fn copy_rows(
 
 /// What a tile of `C` starts from.
 enum Begin<'a> {
-    Row(&'a [f32; PANEL]),
+    Row(&'a [f32; 2 * PANEL]),
     Tile,
 }
 
 /// # Safety
-/// Those of [`tile`] and [`wide_tile`], for the one that `simd` chooses; `rows` is at most [`Simd::rows`].
+/// Those of [`tile`], [`wide_tile`] and [`wide_pair`], for the one that is chosen: the last if `b` has a second panel,
+/// so far away, which needs AVX-512; `rows` is at most [`Simd::rows`].
 #[allow(clippy::too_many_arguments)]
 #[cfg(target_arch = "x86_64")]
 unsafe fn run(
@@ -144,22 +151,26 @@ unsafe fn run(
     rows: usize,
     k: usize,
     a: (*const f32, [usize; 2]),
-    b: *const f32,
+    (b, second): (*const f32, Option<usize>),
     begin: Begin<'_>,
     c: *mut f32,
     stride: usize,
 ) {
     macro_rules! tiles {
-        ($tile:ident: $($m:literal)*) => {
+        ($tile:ident, $b:expr, $($m:literal)*) => {
             match rows {
-                $($m => $tile::<$m>(k, a, b, begin, c, stride),)*
+                $($m => $tile::<$m>(k, a, $b, begin, c, stride),)*
                 _ => unreachable!("a strip has at most {STRIP} rows"),
             }
         };
     }
     // SAFETY: the caller's promises are those of the tiles.
     unsafe {
-        if simd.rows() == STRIP { tiles!(wide_tile: 1 2 3 4 5 6 7 8 9 10 11 12) } else { tiles!(tile: 1 2 3 4 5 6) }
+        match second {
+            Some(second) => tiles!(wide_pair, [b, b.add(second)], 1 2 3 4 5 6 7 8 9 10 11 12),
+            None if simd.rows() == STRIP => tiles!(wide_tile, b, 1 2 3 4 5 6 7 8 9 10 11 12),
+            None => tiles!(tile, b, 1 2 3 4 5 6),
+        }
     }
 }
 
@@ -259,6 +270,53 @@ unsafe fn wide_tile<const M: usize>(
     }
 }
 
+/// The micro-kernel for AVX-512 and two panels at once: every factor that is read serves two multiplications, of which
+/// the processor does as many in a cycle as it reads numbers.
+///
+/// # Safety
+/// As [`wide_tile`], for both panels and 32 numbers at `c + i * stride`.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+unsafe fn wide_pair<const M: usize>(
+    k: usize,
+    (mut a, [row, step]): (*const f32, [usize; 2]),
+    [mut b0, mut b1]: [*const f32; 2],
+    begin: Begin<'_>,
+    c: *mut f32,
+    stride: usize,
+) {
+    use std::arch::x86_64::{_mm512_fmadd_ps, _mm512_loadu_ps, _mm512_set1_ps, _mm512_setzero_ps, _mm512_storeu_ps};
+    // Two arrays, because one of pairs would be kept in memory.
+    let (mut left, mut right) = ([_mm512_setzero_ps(); M], [_mm512_setzero_ps(); M]);
+    // SAFETY: the pointers stay within what the caller promises.
+    unsafe {
+        for i in 0..M {
+            let from = match begin {
+                Begin::Row(values) => values.as_ptr(),
+                Begin::Tile => c.add(i * stride).cast_const(),
+            };
+            (left[i], right[i]) = (_mm512_loadu_ps(from), _mm512_loadu_ps(from.add(PANEL)));
+        }
+        let rows = distances(row);
+        let mut far = a.wrapping_add(6 * row);
+        for _ in 0..k {
+            let (near_panel, far_panel) = (_mm512_loadu_ps(b0), _mm512_loadu_ps(b1));
+            for i in 0..M {
+                let factor = _mm512_set1_ps(if i < 6 { *a.add(rows[i]) } else { *far.add(rows[i - 6]) });
+                left[i] = _mm512_fmadd_ps(factor, near_panel, left[i]);
+                right[i] = _mm512_fmadd_ps(factor, far_panel, right[i]);
+            }
+            a = a.wrapping_add(step);
+            far = far.wrapping_add(step);
+            (b0, b1) = (b0.add(PANEL), b1.add(PANEL));
+        }
+        for i in 0..M {
+            _mm512_storeu_ps(c.add(i * stride), left[i]);
+            _mm512_storeu_ps(c.add(i * stride + PANEL), right[i]);
+        }
+    }
+}
+
 /// Without the instructions a [`Simd`] cannot exist.
 #[allow(clippy::too_many_arguments)]
 #[cfg(not(target_arch = "x86_64"))]
@@ -267,7 +325,7 @@ unsafe fn run(
     _: usize,
     _: usize,
     _: (*const f32, [usize; 2]),
-    _: *const f32,
+    _: (*const f32, Option<usize>),
     _: Begin<'_>,
     _: *mut f32,
     _: usize,

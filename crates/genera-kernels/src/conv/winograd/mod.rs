@@ -19,16 +19,25 @@ mod transform;
 use super::Geometry;
 use crate::flex;
 use crate::simd::gemm::{self, PANEL, Start, Strided};
-use crate::simd::lanes::LANES;
+use crate::simd::lanes::{Eight, Lanes, Sixteen};
 use crate::simd::{Simd, parallel};
 use transform::{transform_gradient, transform_image, transform_result, transform_spectrum, transform_weight};
 
+/// Outputs whose weights lie together: what the matrix product takes at once.
+const PAIR: usize = 2 * PANEL;
 /// Points of a transformed tile.
 const FREQUENCIES: usize = 36;
 /// Numbers of a block of transformed tiles that fit the second-level cache with the weights passing by.
 const BLOCK: usize = 112 << 10;
 /// Numbers of the transformed tiles that are kept at once for the gradient of the weight.
 const STRETCH: usize = 2 << 20;
+
+/// The distance between frequencies that hold `numbers` each: an odd number of cache lines, because the 36 places of one
+/// tile would share a few sets of the first-level cache and drive each other out of it.
+fn apart(numbers: usize) -> usize {
+    const LINE: usize = 16;
+    (numbers.div_ceil(LINE) | 1) * LINE
+}
 
 /// Tiles that cover a picture.
 pub(super) fn tiles(size: [usize; 2]) -> [usize; 2] {
@@ -57,27 +66,30 @@ impl<'a> Taps<'a> {
         Self { weight, strides: [9, 9 * geometry.inputs], turned: true, seen: geometry.seen }
     }
 
-    /// `G g Gᵀ` packed for the matrix product: `[O / 16, 36, I, 16]`.
-    fn transform(self, simd: Simd, packed: &mut [f32], inputs: usize, outputs: usize) {
-        parallel::chunks(packed, FREQUENCIES * inputs * PANEL, 20 * packed_len(inputs, outputs), |panel, packed| {
-            let columns = PANEL.min(outputs - panel * PANEL);
-            for i in 0..inputs {
+    /// `G g Gᵀ` packed for the matrix product: `[O / 32, 36, 2, I, 16]`, frequencies [`apart`].
+    fn transform<V: Lanes>(self, simd: Simd, packed: &mut [f32], inputs: usize, outputs: usize) {
+        let (apart, work) = (apart(inputs * PAIR), 20 * packed.len());
+        parallel::chunks(packed, FREQUENCIES * apart, work, |pair, packed| {
+            let panels = (outputs - pair * PAIR).div_ceil(PANEL).min(2);
+            for (panel, i) in (0..panels).flat_map(|panel| (0..inputs).map(move |i| (panel, i))) {
+                let first = pair * PAIR + panel * PANEL;
+                let columns = PANEL.min(outputs - first);
                 let mut taps = [[0.0; PANEL]; 9];
-                let starts = (0..columns).map(|lane| (panel * PANEL + lane) * self.strides[0] + i * self.strides[1]);
+                let starts = (0..columns).map(|lane| (first + lane) * self.strides[0] + i * self.strides[1]);
                 for (lane, at) in starts.enumerate() {
                     let values = &self.weight[at..at + 9];
                     for (tap, value) in values.iter().enumerate().take(self.seen) {
                         taps[if self.turned { 8 - tap } else { tap }][lane] = *value;
                     }
                 }
-                transform_weight(simd, &taps, packed, i, inputs);
+                transform_weight::<V>(simd, &taps, &mut packed[(panel * inputs + i) * PANEL..], apart);
             }
         });
     }
 }
 
 fn packed_len(inputs: usize, outputs: usize) -> usize {
-    FREQUENCIES * gemm::packed_len(inputs, outputs)
+    outputs.div_ceil(PAIR) * FREQUENCIES * apart(inputs * PAIR)
 }
 
 /// How the rows of tiles of a batch divide into blocks.
@@ -128,8 +140,29 @@ impl Blocks {
     }
 }
 
+/// Whether channels can be transformed sixteen at a time.
+fn by_sixteen(simd: Simd, geometry: &Geometry) -> bool {
+    let sixteen = |channels: usize| channels.is_multiple_of(Sixteen::LEN);
+    simd.wide() && sixteen(geometry.inputs) && sixteen(geometry.outputs)
+}
+
 /// See [`conv2d`](crate::conv2d).
 pub(super) fn forward(
+    simd: Simd,
+    geometry: &Geometry,
+    x: &[f32],
+    taps: Taps<'_>,
+    bias: Option<&[f32]>,
+    residual: Option<&[f32]>,
+) -> Vec<f32> {
+    if by_sixteen(simd, geometry) {
+        forward_by::<Sixteen>(simd, geometry, x, taps, bias, residual)
+    } else {
+        forward_by::<Eight>(simd, geometry, x, taps, bias, residual)
+    }
+}
+
+fn forward_by<V: Lanes>(
     simd: Simd,
     geometry: &Geometry,
     x: &[f32],
@@ -147,19 +180,20 @@ pub(super) fn forward(
         (0..blocks.count()).map(|i| (blocks.begin(i + 1, height) - blocks.begin(i, height)) * width * outputs);
     let pieces = parallel::pieces(&mut y, lengths);
     parallel::scratch(packed_len(inputs, outputs), |weight| {
-        taps.transform(simd, weight, inputs, outputs);
+        taps.transform::<V>(simd, weight, inputs, outputs);
         let weight = &*weight;
         parallel::each(pieces, work, |index, y| {
             let count = blocks.tiles(index).count();
-            parallel::scratch(FREQUENCIES * count * (inputs + outputs), |block| {
-                let (v, m) = block.split_at_mut(FREQUENCIES * count * inputs);
-                transform_images(simd, geometry, x, blocks.tiles(index), v, count);
-                for (panel, weight) in weight.chunks_exact(FREQUENCIES * inputs * PANEL).enumerate() {
-                    let columns = PANEL.min(outputs - panel * PANEL);
+            let [v_apart, m_apart, weight_apart] = [count * inputs, count * outputs, inputs * PAIR].map(apart);
+            parallel::scratch(FREQUENCIES * (v_apart + m_apart), |block| {
+                let (v, m) = block.split_at_mut(FREQUENCIES * v_apart);
+                transform_images::<V>(simd, geometry, x, blocks.tiles(index), v, v_apart);
+                for (pair, weight) in weight.chunks_exact(FREQUENCIES * weight_apart).enumerate() {
+                    let columns = PAIR.min(outputs - pair * PAIR);
                     for frequency in 0..FREQUENCIES {
-                        let a = Strided { values: &v[frequency * count * inputs..], row: inputs, step: 1 };
-                        let packed = &weight[frequency * inputs * PANEL..][..inputs * PANEL];
-                        let m = &mut m[frequency * count * outputs + panel * PANEL..(frequency + 1) * count * outputs];
+                        let a = Strided { values: &v[frequency * v_apart..], row: inputs, step: 1 };
+                        let packed = &weight[frequency * weight_apart..];
+                        let m = &mut m[frequency * m_apart + pair * PAIR..(frequency + 1) * m_apart];
                         gemm::multiply(simd, [count, inputs, columns], a, packed, Start::Zero, m, outputs);
                     }
                 }
@@ -169,7 +203,16 @@ pub(super) fn forward(
                     let at = ((row - first) * width + 4 * j) * outputs;
                     let corner = [(height - 4 * i).min(4), (width - 4 * j).min(4)];
                     let residual = residual.map(|residual| &residual[(row * width + 4 * j) * outputs..]);
-                    transform_result(simd, m, tile, count, bias, residual, &mut y[at..], width, corner);
+                    transform_result::<V>(
+                        simd,
+                        &m[tile * outputs..],
+                        m_apart,
+                        bias,
+                        residual,
+                        &mut y[at..],
+                        width,
+                        corner,
+                    );
                 }
             });
         });
@@ -179,50 +222,70 @@ pub(super) fn forward(
 
 /// The gradient of the weight, `[O, I, 3, 3]`, from that of the result.
 pub(super) fn weight_gradient(simd: Simd, geometry: &Geometry, x: &[f32], gradient: &[f32]) -> Vec<f32> {
+    if by_sixteen(simd, geometry) {
+        weight_gradient_by::<Sixteen>(simd, geometry, x, gradient)
+    } else {
+        weight_gradient_by::<Eight>(simd, geometry, x, gradient)
+    }
+}
+
+fn weight_gradient_by<V: Lanes>(simd: Simd, geometry: &Geometry, x: &[f32], gradient: &[f32]) -> Vec<f32> {
     let &Geometry { inputs, outputs, size: [height, width], .. } = geometry;
     let blocks = Blocks::new(geometry, 2 * BLOCK);
     let panels = outputs.div_ceil(PANEL);
     // One block: Bᵀ d B as [36, tiles, I], then A Ȳ Aᵀ as [36, O / 16, tiles, 16].
-    let (v_len, n_len) = (FREQUENCIES * blocks.len() * inputs, FREQUENCIES * blocks.len() * panels * PANEL);
+    let lengths = |count: usize| [count * inputs, count * panels * PANEL].map(apart);
+    let [v_len, n_len] = lengths(blocks.len()).map(|len| FREQUENCIES * len);
     let together = (STRETCH / (v_len + n_len)).clamp(1, blocks.count().max(1));
-    let mut spectrum = vec![0.0; FREQUENCIES * inputs * outputs];
+    let spectrum_apart = apart(inputs * outputs);
+    let mut spectrum = vec![0.0; FREQUENCIES * spectrum_apart];
     parallel::scratch(together * (v_len + n_len), |stretch| {
         for first in (0..blocks.count()).step_by(together) {
             let stretch = &mut stretch[..together.min(blocks.count() - first) * (v_len + n_len)];
             let work = 8 * stretch.len();
             parallel::chunks(stretch, v_len + n_len, work, |index, block| {
                 let count = blocks.tiles(first + index).count();
+                let [v_apart, n_apart] = lengths(count);
                 let (v, n) = block.split_at_mut(v_len);
-                transform_images(simd, geometry, x, blocks.tiles(first + index), v, count);
+                transform_images::<V>(simd, geometry, x, blocks.tiles(first + index), v, v_apart);
                 if !outputs.is_multiple_of(PANEL) {
                     n.fill(0.0);
                 }
                 for (tile, (sample, [i, j])) in blocks.tiles(first + index).enumerate() {
                     let at = ((sample * height + 4 * i) * width + 4 * j) * outputs;
                     let corner = [(height - 4 * i).min(4), (width - 4 * j).min(4)];
-                    transform_gradient(simd, &gradient[at..], width, corner, n, tile, count, outputs);
+                    transform_gradient::<V>(
+                        simd,
+                        &gradient[at..],
+                        width,
+                        corner,
+                        &mut n[tile * PANEL..],
+                        [n_apart, count * PANEL],
+                        outputs,
+                    );
                 }
             });
             let stretch = &*stretch;
             let work = stretch.len() * inputs.min(outputs);
-            parallel::chunks(&mut spectrum, inputs * outputs, work, |frequency, spectrum| {
+            parallel::chunks(&mut spectrum, spectrum_apart, work, |frequency, spectrum| {
                 for (index, block) in stretch.chunks_exact(v_len + n_len).enumerate() {
                     let count = blocks.tiles(first + index).count();
+                    let [v_apart, n_apart] = lengths(count);
                     let (v, n) = block.split_at(v_len);
-                    let a = Strided { values: &v[frequency * count * inputs..], row: 1, step: inputs };
-                    let packed = &n[frequency * panels * count * PANEL..];
+                    let a = Strided { values: &v[frequency * v_apart..], row: 1, step: inputs };
+                    let packed = &n[frequency * n_apart..];
                     gemm::multiply(simd, [inputs, count, outputs], a, packed, Start::Previous, spectrum, outputs);
                 }
             });
         }
     });
     let mut weight = flex::unwritten(outputs * inputs * 9);
-    parallel::chunks(&mut weight, LANES * inputs * 9, 4 * spectrum.len(), |group, weight| {
+    parallel::chunks(&mut weight, V::LEN * inputs * 9, 4 * spectrum.len(), |group, weight| {
         for i in 0..inputs {
-            let mut taps = [[0.0; LANES]; 9];
-            transform_spectrum(simd, &spectrum, (i * outputs + group * LANES, inputs * outputs), &mut taps);
+            let mut taps = [[0.0; PANEL]; 9];
+            transform_spectrum::<V>(simd, &spectrum, (i * outputs + group * V::LEN, spectrum_apart), &mut taps);
             for (tap, values) in taps.iter().enumerate() {
-                for (lane, value) in values.iter().enumerate() {
+                for (lane, value) in values[..V::LEN].iter().enumerate() {
                     weight[(lane * inputs + i) * 9 + tap] = if tap < geometry.seen { *value } else { 0.0 };
                 }
             }
@@ -231,14 +294,14 @@ pub(super) fn weight_gradient(simd: Simd, geometry: &Geometry, x: &[f32], gradie
     weight
 }
 
-/// `Bᵀ d B` of tiles of the image: `[36, count, I]`.
-fn transform_images(
+/// `Bᵀ d B` of tiles of the image: `[36, count, I]`, frequencies `apart`.
+fn transform_images<V: Lanes>(
     simd: Simd,
     geometry: &Geometry,
     x: &[f32],
     tiles: impl Iterator<Item = (usize, [usize; 2])>,
     v: &mut [f32],
-    count: usize,
+    apart: usize,
 ) {
     let &Geometry { image: [height, width], inputs, .. } = geometry;
     let [top, left] = [0, 1].map(|axis| geometry.options.padding[axis][0]);
@@ -248,9 +311,44 @@ fn transform_images(
             let (row, column) = ((4 * i + at / 6).wrapping_sub(top), (4 * j + at % 6).wrapping_sub(left));
             if row < height && column < width { (row * width + column) * inputs } else { OUTSIDE }
         });
-        transform_image(simd, picture, &places, inputs, v, tile, count);
+        transform_image::<V>(simd, picture, &places, inputs, &mut v[tile * inputs..], apart);
     }
 }
 
 /// The place of a pixel that is not there.
 const OUTSIDE: usize = usize::MAX;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conv::ConvOptions;
+
+    /// Tiles that hang over the edge, channels for vectors of eight and of sixteen: the same bits with and without
+    /// AVX-512.
+    #[test]
+    fn wide_vectors_change_no_bit() {
+        let Some(simd) = Simd::detect() else { return };
+        for (inputs, outputs) in [(16, 48), (32, 16), (8, 24)] {
+            let (batch, [height, width]) = (3, [9, 6]);
+            let geometry = Geometry {
+                batch,
+                image: [height, width],
+                inputs,
+                outputs,
+                kernel: [3; 2],
+                seen: 9,
+                size: [height, width],
+                options: ConvOptions::same(3),
+            };
+            let normal = |n, seed| genera_rng::Rng::new(seed).normal(1, n);
+            let (x, y) = (normal(batch * height * width * inputs, 1), normal(batch * height * width * outputs, 2));
+            let (weight, bias) = (normal(9 * inputs * outputs, 3), normal(outputs, 4));
+            let results = |simd| {
+                let taps = Taps::of(&weight, &geometry);
+                let result = forward(simd, &geometry, &x, taps, Some(&bias), Some(&y));
+                (result, weight_gradient(simd, &geometry, &x, &y))
+            };
+            assert_eq!(results(simd), results(simd.narrow()), "{inputs} to {outputs} channels");
+        }
+    }
+}
