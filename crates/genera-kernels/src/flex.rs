@@ -71,6 +71,12 @@ pub(crate) fn plain<const D: usize>(tensor: Tensor<D>) -> FlexTensor {
     tensor.try_into_primitive::<Flex>().expect("the device was checked at the door")
 }
 
+/// The buffer of a tensor, for writing: a view is copied, and a shared one when it is first written to.
+pub(crate) fn owned(tensor: FlexTensor) -> FlexTensor {
+    let whole = tensor.is_contiguous() && tensor.bytes().len() == tensor.layout().num_elements() * size_of::<f32>();
+    if whole { tensor } else { tensor.to_contiguous() }
+}
+
 /// The elements of a contiguous tensor.
 pub(crate) fn slice(tensor: &FlexTensor) -> &[f32] {
     tensor.as_slice::<f32>().expect("kernels read contiguous f32 tensors")

@@ -21,6 +21,8 @@
 //! | [`activation_tangent`] | the same, with second derivatives | `activation_tangent.rs` |
 //! | [`sin_cos`] | polynomials, without autodiff | `sin_cos.rs` |
 //! | [`avg_pool2x2`], [`upsample_nearest2x`] | line by line | `resample.rs` |
+//! | [`join_channels`] | pixel by pixel | `join.rs` |
+//! | [`shift_pixels`] | sample by sample, in place | `shift.rs` |
 //! | [`adamw_step`], [`sum_of_squares`] | one pass over the buffers, in place | `optimizer.rs` |
 //!
 //! All rest on `simd/`: the matrix product, elementary functions, and loops over chunks in parallel. Results have the
@@ -33,12 +35,14 @@ mod conv;
 mod cross_entropy;
 mod flex;
 mod group_norm;
+mod join;
 mod layer_norm;
 mod limit;
 mod linear;
 mod optimizer;
 pub mod plain;
 mod resample;
+mod shift;
 mod simd;
 mod sin_cos;
 
@@ -48,9 +52,11 @@ pub use attention::{AttentionMask, attention};
 pub use conv::{ConvOptions, conv_transpose2d, conv2d, masked_conv2d};
 pub use cross_entropy::cross_entropy;
 pub use group_norm::group_norm;
+pub use join::join_channels;
 pub use layer_norm::layer_norm;
 pub use limit::fused_multiply_adds;
 pub use linear::linear;
 pub use optimizer::{AdamW, AdamWTensors, adamw_step, sum_of_squares};
 pub use resample::{avg_pool2x2, upsample_nearest2x};
+pub use shift::shift_pixels;
 pub use sin_cos::sin_cos;

@@ -87,8 +87,9 @@ pub fn adamw_step<const D: usize>(tensors: AdamWTensors<D>, gradient: Tensor<D>,
         return plain::adamw_step(tensors, gradient, options);
     };
     let AdamWTensors { parameter, m, v, average } = tensors;
-    let [mut parameter, mut m, mut v] = [parameter, m, v].map(owned);
-    let mut average = average.map(owned);
+    let own = |tensor| flex::owned(flex::plain::<D>(tensor));
+    let [mut parameter, mut m, mut v] = [parameter, m, v].map(own);
+    let mut average = average.map(own);
     let gradient = flex::plain(gradient).to_contiguous();
     let factors = Factors::of(options);
     // Without an average, one of length zero is updated.
@@ -110,13 +111,6 @@ pub fn adamw_step<const D: usize>(tensors: AdamWTensors<D>, gradient: Tensor<D>,
 
 /// Elements that one task updates.
 const CHUNK: usize = 16 << 10;
-
-/// The buffer of a tensor, for writing: a view is copied, and a shared one when it is first written to.
-fn owned<const D: usize>(tensor: Tensor<D>) -> FlexTensor {
-    let tensor = flex::plain(tensor);
-    let whole = tensor.is_contiguous() && tensor.bytes().len() == tensor.layout().num_elements() * size_of::<f32>();
-    if whole { tensor } else { tensor.to_contiguous() }
-}
 
 /// [`AdamW`] and its [`Rates`] as the elements need them.
 struct Factors {

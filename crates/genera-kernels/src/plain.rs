@@ -187,6 +187,11 @@ pub fn cross_entropy(logits: Tensor<2>, classes: Tensor<1, Int>) -> Tensor<1> {
     -activation::log_softmax(logits, 1).gather(1, classes.unsqueeze_dim(1)).squeeze_dim(1)
 }
 
+/// See [`join_channels`](crate::join_channels).
+pub fn join_channels(a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
+    Tensor::cat(vec![a, b], 3)
+}
+
 /// See [`avg_pool2x2`](crate::avg_pool2x2).
 pub fn avg_pool2x2(x: Tensor<4>) -> Tensor<4> {
     let [batch, height, width, channels] = x.dims();
@@ -201,6 +206,11 @@ pub fn upsample_nearest2x(x: Tensor<4>) -> Tensor<4> {
     let [batch, height, width, channels] = x.dims();
     let x: Tensor<6> = x.reshape([batch, height, 1, width, 1, channels]);
     x.expand([batch, height, 2, width, 2, channels]).reshape([batch, 2 * height, 2 * width, channels])
+}
+
+/// See [`shift_pixels`](crate::shift_pixels).
+pub fn shift_pixels(x: Tensor<4>, shift: Tensor<2>) -> Tensor<4> {
+    x + shift.unsqueeze_dims::<4>(&[1, 2])
 }
 
 /// See [`adamw_step`](crate::adamw_step).

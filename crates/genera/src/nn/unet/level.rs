@@ -2,6 +2,7 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
+use genera_kernels::join_channels;
 use genera_rng::Rng;
 
 use super::attention::Attention;
@@ -138,7 +139,7 @@ impl UpBlock {
     pub(super) fn forward(&self, mut x: Tensor<4>, time: &Tensor<2>, skips: &mut Vec<Tensor<4>>) -> Tensor<4> {
         for (i, resnet) in self.resnets.iter().enumerate() {
             let skip = skips.pop().expect("the way up has one residual block for each image of the way down");
-            x = resnet.forward(Tensor::cat(vec![x, skip], 3), Some(time));
+            x = resnet.forward(join_channels(x, skip), Some(time));
             if let Some(attention) = self.attentions.get(i) {
                 x = attention.forward(x);
             }

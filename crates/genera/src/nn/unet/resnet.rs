@@ -2,7 +2,7 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use genera_kernels::{Activation, ConvOptions, activate, avg_pool2x2, upsample_nearest2x};
+use genera_kernels::{Activation, ConvOptions, activate, avg_pool2x2, shift_pixels, upsample_nearest2x};
 use genera_rng::Rng;
 
 use super::config::TimeScaleShift;
@@ -97,12 +97,13 @@ impl ResnetBlock {
         let h = self.norm1.forward_into(x.clone(), self.activation);
         let h = self.conv1.forward(self.scale.apply(h));
         let time = self.time_emb_proj.as_ref().zip(time);
-        let time = time.map(|(layer, time)| layer.forward(time.clone()).unsqueeze_dims::<4>(&[1, 2]));
+        let time = time.map(|(layer, time)| layer.forward(time.clone()));
         let h = match (time, self.time) {
             (None, _) => self.norm2.forward_into(h, self.activation),
-            (Some(time), TimeScaleShift::Default) => self.norm2.forward_into(h + time, self.activation),
+            (Some(time), TimeScaleShift::Default) => self.norm2.forward_into(shift_pixels(h, time), self.activation),
             (Some(time), TimeScaleShift::ScaleShift) => {
                 let channels = h.dims()[3];
+                let time = time.unsqueeze_dims::<4>(&[1, 2]);
                 let (gain, shift) = (time.clone().narrow(3, 0, channels), time.narrow(3, channels, channels));
                 activate(self.norm2.forward(h) * (gain + 1.0) + shift, self.activation)
             }
