@@ -78,6 +78,10 @@ pub(crate) fn multiply(
         let together = if simd.rows() == STRIP && first + 2 * PANEL <= n { 2 } else { 1 };
         let columns = (together * PANEL).min(n - first);
         let whole = columns == together * PANEL;
+        let mut row = [0.0; 2 * PANEL];
+        if let Start::Row(values) = start {
+            row[..columns].copy_from_slice(&values[first..][..columns]);
+        }
         for from in (0..k.max(1)).step_by(DEPTH) {
             let depth = DEPTH.min(k - from);
             let b = &packed[(panel * k + from) * PANEL..][..((together - 1) * k + depth) * PANEL];
@@ -88,13 +92,8 @@ pub(crate) fn multiply(
                 if let (false, Start::Previous) = (whole, start) {
                     copy_rows(c, at, stride, &mut edge, 0, PANEL, rows, columns);
                 }
-                let mut row = [0.0; 2 * PANEL];
                 let begin = match start {
-                    Start::Zero => Begin::Row(&row),
-                    Start::Row(values) => {
-                        row[..columns].copy_from_slice(&values[first..][..columns]);
-                        Begin::Row(&row)
-                    }
+                    Start::Zero | Start::Row(_) => Begin::Row(&row),
                     Start::Previous => Begin::Tile,
                 };
                 let (target, target_stride) = if whole { (&mut c[at..], stride) } else { (&mut edge[..], PANEL) };

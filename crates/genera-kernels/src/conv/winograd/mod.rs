@@ -238,7 +238,10 @@ fn weight_gradient_by<V: Lanes>(simd: Simd, geometry: &Geometry, x: &[f32], grad
     let [v_len, n_len] = lengths(blocks.len()).map(|len| FREQUENCIES * len);
     let together = (STRETCH / (v_len + n_len)).clamp(1, blocks.count().max(1));
     let spectrum_apart = apart(inputs * outputs);
-    let mut spectrum = vec![0.0; FREQUENCIES * spectrum_apart];
+    let mut spectrum = match blocks.count() {
+        0 => vec![0.0; FREQUENCIES * spectrum_apart],
+        _ => flex::unwritten(FREQUENCIES * spectrum_apart),
+    };
     parallel::scratch(together * (v_len + n_len), |stretch| {
         for first in (0..blocks.count()).step_by(together) {
             let stretch = &mut stretch[..together.min(blocks.count() - first) * (v_len + n_len)];
@@ -274,7 +277,8 @@ fn weight_gradient_by<V: Lanes>(simd: Simd, geometry: &Geometry, x: &[f32], grad
                     let (v, n) = block.split_at(v_len);
                     let a = Strided { values: &v[frequency * v_apart..], row: 1, step: inputs };
                     let packed = &n[frequency * n_apart..];
-                    gemm::multiply(simd, [inputs, count, outputs], a, packed, Start::Previous, spectrum, outputs);
+                    let start = if first + index == 0 { Start::Zero } else { Start::Previous };
+                    gemm::multiply(simd, [inputs, count, outputs], a, packed, start, spectrum, outputs);
                 }
             });
         }
