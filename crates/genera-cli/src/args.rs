@@ -32,6 +32,9 @@ pub struct Common {
     /// Threads to compute with [default: as many as the machine has]; the results do not depend on it
     #[arg(long, global = true, value_name = "N", help_heading = "Everywhere", value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub threads: Option<u16>,
+    /// Compute with plain tensor operations instead of Genera's kernels: several times slower, for comparison
+    #[arg(long, global = true, help_heading = "Everywhere")]
+    pub plain: bool,
     /// Folder of data sets
     #[arg(long, global = true, value_name = "DIR", env = "GENERA_DATA", help_heading = "Everywhere")]
     pub data: Option<PathBuf>,

@@ -5,7 +5,8 @@
 //!
 //! Every operation is a function of Burn tensors, differentiable on a device with autodiff, and is defined by the
 //! expression of the same name in [`plain`], which is also what runs where no kernel serves. Kernels serve f32 tensors
-//! of the Flex backend, with and without autodiff, on x86-64 processors with AVX2 and fused multiply-add:
+//! of the Flex backend, with and without autodiff, on x86-64 processors with AVX2 and fused multiply-add (and faster with
+//! AVX-512), and on 64-bit Arm:
 //!
 //! | operation | kernel | file |
 //! |---|---|---|
@@ -59,4 +60,5 @@ pub use linear::linear;
 pub use optimizer::{AdamW, AdamWTensors, adamw_step, sum_of_squares};
 pub use resample::{avg_pool2x2, upsample_nearest2x};
 pub use shift::shift_pixels;
+pub use simd::disable;
 pub use sin_cos::sin_cos;

@@ -60,6 +60,9 @@ fn within_pool(common: Common, work: impl FnOnce(&Context) -> Outcome + Send) ->
 }
 
 fn context(common: Common) -> Outcome<Context> {
+    if common.plain {
+        genera_kernels::disable();
+    }
     if let Some(threads) = common.threads {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(usize::from(threads));
         pool.build_global().map_err(|error| Failure::new(format!("--threads {threads}: {error}")))?;

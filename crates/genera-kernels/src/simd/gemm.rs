@@ -316,20 +316,74 @@ unsafe fn wide_pair<const M: usize>(
     }
 }
 
-/// Without the instructions a [`Simd`] cannot exist.
+/// # Safety
+/// Those of [`plain_tile`]; `rows` is at most [`Simd::rows`], and `b` has no second panel.
 #[allow(clippy::too_many_arguments)]
 #[cfg(not(target_arch = "x86_64"))]
 unsafe fn run(
     _: Simd,
-    _: usize,
-    _: usize,
-    _: (*const f32, [usize; 2]),
-    _: (*const f32, Option<usize>),
-    _: Begin<'_>,
-    _: *mut f32,
-    _: usize,
+    rows: usize,
+    k: usize,
+    a: (*const f32, [usize; 2]),
+    (b, _): (*const f32, Option<usize>),
+    begin: Begin<'_>,
+    c: *mut f32,
+    stride: usize,
 ) {
-    unreachable!("no kernels on this processor")
+    // SAFETY: the caller's promises are those of the tiles.
+    unsafe {
+        match rows {
+            1 => plain_tile::<1>(k, a, b, begin, c, stride),
+            2 => plain_tile::<2>(k, a, b, begin, c, stride),
+            3 => plain_tile::<3>(k, a, b, begin, c, stride),
+            4 => plain_tile::<4>(k, a, b, begin, c, stride),
+            5 => plain_tile::<5>(k, a, b, begin, c, stride),
+            _ => plain_tile::<6>(k, a, b, begin, c, stride),
+        }
+    }
+}
+
+/// The micro-kernel without instructions by name, of which the compiler makes those of the processor: with the 32
+/// registers of NEON, four vectors for each of six rows.
+///
+/// # Safety
+/// For `i < M` and `j < k`: `a.0 + i * a.1[0] + j * a.1[1]` must be readable, `k` rows of 16 numbers at `b`, and 16
+/// numbers at `c + i * stride` writable.
+#[cfg(not(target_arch = "x86_64"))]
+#[inline]
+unsafe fn plain_tile<const M: usize>(
+    k: usize,
+    (mut a, [row, step]): (*const f32, [usize; 2]),
+    mut b: *const f32,
+    begin: Begin<'_>,
+    c: *mut f32,
+    stride: usize,
+) {
+    let mut sum = [[0.0; PANEL]; M];
+    // SAFETY: the pointers stay within what the caller promises.
+    unsafe {
+        for (i, sum) in sum.iter_mut().enumerate() {
+            let from = match begin {
+                Begin::Row(values) => values.as_ptr(),
+                Begin::Tile => c.add(i * stride).cast_const(),
+            };
+            *sum = *from.cast::<[f32; PANEL]>();
+        }
+        for _ in 0..k {
+            let panel = *b.cast::<[f32; PANEL]>();
+            for (i, sum) in sum.iter_mut().enumerate() {
+                let factor = *a.add(i * row);
+                for (sum, value) in sum.iter_mut().zip(panel) {
+                    *sum = factor.mul_add(value, *sum);
+                }
+            }
+            a = a.wrapping_add(step);
+            b = b.add(PANEL);
+        }
+        for (i, sum) in sum.iter().enumerate() {
+            *c.add(i * stride).cast::<[f32; PANEL]>() = *sum;
+        }
+    }
 }
 
 /// Columns of a matrix that [`add_transposed_product`] packs at once, at most this many numbers.

@@ -1,21 +1,34 @@
 //! What the kernels are made of: no tensors here, only slices and a processor that has been asked what it can do.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 pub(crate) mod function;
 pub(crate) mod gemm;
 pub(crate) mod lanes;
 pub(crate) mod math;
 pub(crate) mod parallel;
 
-/// Proof that this processor has AVX2 and fused multiply-add: whoever holds one may run the kernels.
+/// Proof that this processor has AVX2 and fused multiply-add, or is a 64-bit Arm, all of which have NEON with them:
+/// whoever holds one may run the kernels.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Simd {
     /// Whether it has AVX-512 too (F, VL, BW and DQ, as all server processors with it do).
     wide: bool,
 }
 
+static DISABLED: AtomicBool = AtomicBool::new(false);
+
+/// From now on every operation of this process is its [`plain`](crate::plain) expression: for comparisons.
+pub fn disable() {
+    DISABLED.store(true, Ordering::Relaxed);
+}
+
 impl Simd {
-    /// Asks the processor (the answer is cached by the standard library).
+    /// Asks the processor (the answer is cached by the standard library), unless kernels are [disabled](disable).
     pub fn detect() -> Option<Self> {
+        if DISABLED.load(Ordering::Relaxed) {
+            return None;
+        }
         #[cfg(target_arch = "x86_64")]
         if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma") {
             let wide = std::is_x86_feature_detected!("avx512f")
@@ -24,7 +37,7 @@ impl Simd {
                 && std::is_x86_feature_detected!("avx512dq");
             return Some(Self { wide });
         }
-        None
+        cfg!(target_arch = "aarch64").then_some(Self { wide: false })
     }
 
     /// Without AVX-512.
