@@ -11,7 +11,6 @@
 //! Adam. The average is the exponential moving average of the weights that generative models are sampled with.
 
 use burn::backend::Flex;
-use burn::backend::flex::FlexTensor;
 use burn::tensor::Tensor;
 use rayon::prelude::*;
 
