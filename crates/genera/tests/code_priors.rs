@@ -179,19 +179,16 @@ fn class_prior(net: &Constructor) -> ClassPrior<Net> {
     ClassPrior::new(model(net([2, 2], 3, 2), 3), 2)
 }
 
-/// A prior over one coarse code out of two and four fine ones out of three, told one of `classes`.
+/// A prior over two coarse codes and four fine ones, all out of two, told one of `classes`.
 fn hierarchy(net: &Constructor, classes: usize) -> CodeHierarchy<Net> {
     let context = CodeContextConfig { width: 5 };
-    let levels = [model(net([1, 1], 2, classes), 2), model(net([2, 2], 3, context.told(classes)), 3)];
-    context.init(levels, [[1, 1], [2, 2]], 2, classes, &mut Rng::new(12), &device()).unwrap()
+    let levels = [model(net([1, 2], 2, classes), 2), model(net([2, 2], 2, context.told(classes)), 2)];
+    context.init(levels, [[1, 2], [2, 2]], 2, classes, &mut Rng::new(12), &device()).unwrap()
 }
 
-/// Every string of a coarse code and four fine ones.
+/// Every string of two coarse codes and four fine ones.
 fn levels() -> Tokens {
-    let fine = strings(3, 4);
-    let rows = fine.dims()[0];
-    let coarse = |code: i32| tokens(vec![code; rows], 1);
-    Tensor::cat((0..2).map(|code| Tensor::cat(vec![coarse(code), fine.clone()], 1)).collect(), 0)
+    strings(2, 6)
 }
 
 /// The laws of a prior that is told one of two classes, whose every row is in `all`.
@@ -289,19 +286,18 @@ fn priors_learn_what_they_are_told() {
         let right = drawn.chunks_exact(4).enumerate().filter(|(i, c)| (c[0] == c[1]) == (i % 2 == 1)).count();
         assert!(right >= 54, "{name}: {right} of 60");
     }
-    // Of two levels the coarse code says which fine code there is, the class whether it is repeated.
+    // Of two levels the coarse codes say which fine code comes first, the class whether it is repeated.
     for (name, net) in &NETS[..2] {
-        let levels = |i: usize| {
-            let coarse = (i / 2 % 2) as i32;
-            let fine = if i.is_multiple_of(2) { [coarse; 4] } else { [coarse, 2, coarse, 2] };
-            [vec![coarse], fine.to_vec()].concat()
-        };
+        let fine =
+            |coarse: i32, label: usize| [coarse, (coarse + label as i32) % 2, coarse, (coarse + label as i32) % 2];
+        let levels = |i: usize| [vec![(i / 2 % 2) as i32; 2], fine((i / 2 % 2) as i32, i % 2).to_vec()].concat();
         let descent = learns(name, hierarchy(net, 2), levels);
         let drawn = host(descent.model().given(&[1, 0]).sample(60, &mut Rng::new(3)).float());
-        let expected = |i: usize, c: &[f64]| {
-            if i % 2 == 1 { [c[0]; 4] } else { [c[0], 2.0, c[0], 2.0] }
-        };
-        let right = drawn.chunks_exact(5).enumerate().filter(|(i, c)| c[1..] == expected(*i, c)).count();
+        let right = drawn.chunks_exact(6).enumerate().filter(|(i, c)| {
+            let expected = fine(c[0] as i32, (i + 1) % 2).map(f64::from);
+            c[0] == c[1] && c[2..] == expected
+        });
+        let right = right.count();
         assert!(right >= 54, "{name}: {right} of 60");
     }
 }
