@@ -20,9 +20,10 @@ pub fn measure(subject: &Subject<'_>, model: &dyn Books) -> Outcome<Vec<Score>> 
     let mut books: Vec<(&str, usize, Vec<usize>)> = Vec::new();
     for chunk in rows.chunks(CHUNK * features) {
         let found = model.entries(tensor(chunk.to_vec(), features, subject.device));
-        match books.is_empty() {
-            true => books = found,
-            false => books.iter_mut().zip(found).for_each(|(book, found)| book.2.extend(found.2)),
+        if books.is_empty() {
+            books = found;
+        } else {
+            books.iter_mut().zip(found).for_each(|(book, found)| book.2.extend(found.2));
         }
     }
     let of_book = |(name, entries, named): (&str, usize, Vec<usize>)| {
