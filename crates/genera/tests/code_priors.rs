@@ -260,7 +260,8 @@ fn learns<P: TokenPrior>(name: &str, prior: P, rows: impl Fn(usize) -> Vec<i32>)
         Batch { x: tokens(codes, width).float(), labels: Some(labels) }
     };
     let gradients = Gradients::of(&trained.loss(batch(), &mut Rng::new(1)).value, &trained);
-    for parameter in collect(&prior).keys() {
+    // Above the one row of the coarse grid there is nothing to see.
+    for parameter in collect(&prior).keys().filter(|name| *name != "top.net.layers.0.vertical.weight") {
         let found = gradients.values(parameter);
         assert!(found.is_some_and(|g| g.iter().any(|g| *g != 0.0)), "{name}: {parameter} has no gradient");
     }
