@@ -201,6 +201,124 @@ class Critic(nn.Module):
         return self(fake).mean() - self(real).mean() + self.penalty * penalty
 
 
+class Holder(nn.Module):
+    """A network under the name that Genera's encoders and decoders give theirs."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x):
+        return self.net(x)
+
+
+class Vae(nn.Module):
+    """A Gaussian encoder, a Bernoulli decoder, and minus the evidence lower bound."""
+
+    def __init__(self, features, latents, hidden):
+        super().__init__()
+        self.features, self.latents = features, latents
+        self.encoder = Holder(Mlp(features, *hidden, 2 * latents))
+        self.decoder = Holder(Mlp(latents, *reversed(hidden), features))
+
+    def inputs(self, batch):
+        x = torch.bernoulli(torch.full((batch, self.features), 0.2))
+        return {"x": x, "eps": torch.randn(batch, self.latents)}
+
+    def loss(self, x, eps):
+        mean, log_std = self.encoder(x).chunk(2, dim=1)
+        log_std = log_std.clamp(-10, 10)
+        logits = self.decoder(mean + log_std.exp() * eps)
+        divergence = (0.5 * (mean.square() + (2 * log_std).exp() - 1) - log_std).sum(dim=1)
+        fit = F.binary_cross_entropy_with_logits(logits, x, reduction="none").sum(dim=1)
+        return (fit + divergence).mean()
+
+
+class Down(nn.Module):
+    def __init__(self, inputs, channels):
+        super().__init__()
+        sizes = zip([inputs, *channels], channels)
+        self.convs = nn.ModuleList(nn.Conv2d(i, o, 3, 1 if k == 0 else 2, 1) for k, (i, o) in enumerate(sizes))
+
+    def forward(self, x):
+        for conv in self.convs:
+            x = F.relu(conv(x))
+        return x
+
+
+class Up(nn.Module):
+    """Doubles a side that a `Down` has halved, `odd` saying for each step whether it was odd."""
+
+    def __init__(self, channels, outputs, odd):
+        super().__init__()
+        pairs = zip(channels, channels[1:], odd)
+        self.doubling = nn.ModuleList(nn.ConvTranspose2d(i, o, 3, 2, 1, 0 if odd else 1) for i, o, odd in pairs)
+        self.output = nn.Conv2d(channels[-1], outputs, 3, 1, 1)
+
+    def forward(self, h):
+        for layer in self.doubling:
+            h = F.relu(layer(h))
+        return self.output(h)
+
+
+class GridEncoder(nn.Module):
+    def __init__(self, inputs, channels, width):
+        super().__init__()
+        self.down, self.output = Down(inputs, channels), nn.Conv2d(channels[-1], width, 1)
+
+    def forward(self, x):
+        return self.output(self.down(x))
+
+
+class GridDecoder(nn.Module):
+    def __init__(self, width, channels, outputs, odd):
+        super().__init__()
+        self.input, self.up = nn.Conv2d(width, channels[-1], 3, 1, 1), Up(channels[::-1], outputs, odd)
+
+    def forward(self, z):
+        return self.up(F.relu(self.input(z)))
+
+
+class Quantiser(nn.Module):
+    """The nearest code of each vector, straight through; the book learns by its gradient."""
+
+    def __init__(self, codes, width, commitment=0.25):
+        super().__init__()
+        self.commitment = commitment
+        self.codebook = nn.Parameter(0.1 * torch.randn(codes, width))
+        self.register_buffer("shares", torch.full([codes], 1 / codes))
+
+    def forward(self, z):
+        with torch.no_grad():
+            scores = torch.addmm(-0.5 * self.codebook.square().sum(dim=1), z, self.codebook.T)
+            codes = scores.argmax(dim=1)
+        e = self.codebook[codes]
+        loss = F.mse_loss(e, z.detach()) + self.commitment * F.mse_loss(z, e.detach())
+        return z + (e - z).detach(), loss
+
+
+class VqVae(nn.Module):
+    def __init__(self, shape, channels, codes, width):
+        super().__init__()
+        self.shape = shape
+        sides = [shape[1]]
+        for _ in channels[1:]:
+            sides.append((sides[-1] + 1) // 2)
+        odd = [side % 2 == 1 for side in reversed(sides[:-1])]
+        self.encoder = GridEncoder(shape[0], channels, width)
+        self.quantiser = Quantiser(codes, width)
+        self.decoder = Holder(GridDecoder(width, channels, shape[0], odd))
+
+    def inputs(self, batch):
+        return {"x": torch.bernoulli(torch.full((batch, math.prod(self.shape)), 0.2))}
+
+    def loss(self, x):
+        z = self.encoder(x.view(-1, *self.shape)).permute(0, 2, 3, 1)
+        quantised, loss = self.quantiser(z.reshape(-1, z.shape[-1]))
+        logits = self.decoder(quantised.view(z.shape).permute(0, 3, 1, 2))
+        return F.binary_cross_entropy_with_logits(logits.flatten(1), x) + loss
+
+
 class Attention(nn.Module):
     """The attention block of a U-Net."""
 
@@ -263,6 +381,8 @@ TASKS = {
     "realnvp": RealNvp,
     "pixelcnn": PixelCnn,
     "critic": Critic,
+    "vae": Vae,
+    "vqvae": VqVae,
     "attention": Attention,
     "conv": Conv,
     "adamw": Arrays,

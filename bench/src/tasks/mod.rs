@@ -9,6 +9,8 @@ mod pixelcnn;
 mod realnvp;
 mod resnet;
 mod unet;
+mod vae;
+mod vqvae;
 
 use std::error::Error;
 
@@ -34,6 +36,8 @@ pub enum Kind {
     Attention,
     Conv,
     Adamw,
+    Vae,
+    Vqvae,
 }
 
 /// The work of `case`.
@@ -48,6 +52,8 @@ pub fn open(case: Case, weights: &Weights, given: Given) -> Result<Box<dyn Work>
         Kind::Critic => on(from_value::<critic::Config>(case.net)?.init(&mut rng, &device), weights, given, mode),
         Kind::Attention => on(from_value::<attention::Config>(case.net)?.init(&mut rng, &device), weights, given, mode),
         Kind::Conv => on(from_value::<conv::Config>(case.net)?.init(&mut rng, &device), weights, given, mode),
+        Kind::Vae => on(from_value::<vae::Config>(case.net)?.init(&mut rng, &device)?, weights, given, mode),
+        Kind::Vqvae => on(from_value::<vqvae::Config>(case.net)?.init(&mut rng, &device)?, weights, given, mode),
         Kind::Adamw => Ok(Box::new(adamw::Step::new(weights, &given))),
     }
 }

@@ -115,6 +115,15 @@ fn nonsense_is_refused_in_one_line() {
         (&["train", "wgan-1d", "--set", "model.conditional=true"], 1, "no classes"),
         (&["train", "wgan-1d", "--set", "model.game.critic_steps=0"], 1, "critic_steps"),
         (&["train", "fgan-gan", "--set", "model.reference.deviation=0"], 1, "deviation"),
+        (
+            &["train", "vqvae-digits", "--set", "model.conditional=true", "--set", "model.prior={kind=\"made\"}"],
+            1,
+            "cannot be told the class",
+        ),
+        (&["train", "vqvae2-digits", "--set", "model.prior={kind=\"imagegpt\"}"], 1, "codes of another grid"),
+        (&["train", "vqvae-digits", "--set", "model.bottom={kind=\"pixelcnn\"}"], 1, "one grid"),
+        (&["train", "vqvae2-digits", "--set", "model.context.width=0"], 1, "width of the context"),
+        (&["train", "binary-vae-digits", "--set", "model.posterior.temperature=0"], 1, "temperature"),
         (&["train", "no/such/run", "--resume"], 1, "no/such/run"),
         (&["sample", "nowhere"], 1, "nowhere"),
         (&["sample", "."], 1, "model_index.json"),
@@ -228,6 +237,8 @@ fn every_recipe_takes_three_steps() {
         ("vae-digits", &["latents"][..]),
         ("vae-flow-prior-mnist", &["latents"]),
         ("vqvae-digits", &["latents"]),
+        ("vqvae2-digits", &["latents"]),
+        ("binary-vae-digits", &["latents"]),
         ("pixelcnn-digits", &["completions", "field"]),
         ("imagegpt-digits", &["completions"]),
         ("realnvp-moons", &["volume"]),
@@ -244,6 +255,20 @@ fn every_recipe_takes_three_steps() {
         let bent = page.contains("lines of a regular grid of noise");
         assert_eq!(bent, ["realnvp-moons", "cnf-moons"].contains(&name), "{name}");
     }
+    // What latents and books carry is measured and shown, and classes that were told are looked for.
+    for (name, measures) in [
+        ("vae-digits", &["active-units@held-out", "mutual-information@held-out", "aggregate-divergence@held-out"][..]),
+        ("vqvae-digits", &["usage@codes", "perplexity@codes"]),
+        ("vqvae2-digits", &["usage@top-codes", "usage@bottom-codes", "perplexity@bottom-codes"]),
+        ("dvae-digits-conditional", &["asked-class@digits-classifier", "usage@codes"]),
+    ] {
+        let scores = fs::read_to_string(here.join(name).join("scores.json")).unwrap();
+        assert!(measures.iter().all(|measure| scores.contains(&format!("\"{measure}\""))), "{name}: {scores}");
+        let page = fs::read_to_string(here.join(name).join("report.html")).unwrap();
+        assert_eq!(page.contains("aggregated posterior"), name == "vae-digits", "{name}");
+    }
+    succeed(here, &["sample", "vqvae-digits-conditional", "-n", "4", "--labels", "3", "--out", "threes.npy"]);
+    fail(here, &["sample", "vqvae-digits-conditional", "--labels", "10", "--out", "x.npy"], 2, "0 to 9");
 }
 
 #[test]

@@ -111,6 +111,12 @@ pub trait DiscreteCode: Codec<Code = Tokens> {
     fn log_likelihood(&self, x: Rows, codes: Tokens) -> Tensor<1>;
 }
 
+/// A code whose entries stand in books.
+pub trait Books {
+    /// For each book its name, the number of its entries, and the entries that the code of the rows names.
+    fn entries(&self, x: Rows) -> Vec<(&'static str, usize, Vec<usize>)>;
+}
+
 /// `E[x₀ | x_t]`. Implemented by trained diffusions, by guidance (which wraps another), and by exact mixtures (the
 /// oracle of the tests).
 pub trait Denoise {
@@ -172,6 +178,8 @@ pub struct View<'a> {
     pub codec: Option<&'a dyn Codec<Code = Rows>>,
     /// Gives rows back through a code.
     pub reconstruct: Option<&'a dyn Reconstruct>,
+    /// Looks rows up in books.
+    pub books: Option<&'a dyn Books>,
     /// Draws one element after another.
     pub elements: Option<&'a dyn Elements>,
     /// Removes noise.

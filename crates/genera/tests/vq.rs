@@ -3,13 +3,13 @@
 use genera::Rng;
 use genera::burn::module::{Module, ModuleDisplay};
 use genera::burn::tensor::{Device, Int, Tensor, TensorData};
-use genera::stages::{Latent, TwoStages, VqTraining};
+use genera::stages::{Coding, Latent, TwoStages, VqTraining};
 use genera::train::{Descent, Gradients};
-use genera::traits::{Batch, Codec, Learner, LowerBound, Model, Rows, Sample, Tokens};
+use genera::traits::{Batch, Books, Codec, DiscreteCode, Learner, LowerBound, Model, Rows, Sample, Tokens};
 use genera::vae::LikelihoodConfig;
 use genera::vae::vq::{
-    DiscreteVae, DiscreteVaeConfig, GridConfig, Learning, QuantiserConfig, Sharpness, Temperature, Usage, VqVae,
-    VqVaeConfig,
+    DiscreteVae, DiscreteVaeConfig, GridConfig, HierarchicalVqVae, HierarchicalVqVaeConfig, Learning, QuantiserConfig,
+    Sharpness, Temperature, Usage, VqVae, VqVaeConfig,
 };
 use genera::weights::{Metadata, collect, from_bytes, to_bytes};
 
@@ -42,14 +42,35 @@ fn vq(quantiser: QuantiserConfig) -> VqVae {
 }
 
 fn training(quantiser: QuantiserConfig) -> VqTraining {
+    training_of(vq(quantiser), quantiser)
+}
+
+fn training_of<M: Model + Module + genera::vae::vq::Quantising>(model: M, quantiser: QuantiserConfig) -> VqTraining<M> {
     // Averaged codes follow an encoder that moves slowly.
     let rate = if quantiser.learning == Learning::Gradient { 0.01 } else { 0.004 };
     let config = format!(r#"{{"optimizer": {{"kind": "adam", "learning_rate": {rate}}}}}"#);
     let config = serde_json::from_str(&config).unwrap();
-    VqTraining::new(Descent::new(vq(quantiser), config, 100).unwrap())
+    VqTraining::new(Descent::new(model, config, 100).unwrap())
 }
 
-fn step(training: &mut VqTraining, step: u64) -> f64 {
+/// Two levels: 4x4 fine codes, 2x2 coarse ones out of fewer.
+fn hierarchical(quantiser: QuantiserConfig) -> HierarchicalVqVae {
+    hierarchical_of(quantiser, QuantiserConfig { codes: quantiser.codes.div_ceil(2), ..quantiser })
+}
+
+fn hierarchical_of(quantiser: QuantiserConfig, top_quantiser: QuantiserConfig) -> HierarchicalVqVae {
+    let config = HierarchicalVqVaeConfig {
+        net: GridConfig { channels: vec![8, 8], blocks: 0 },
+        top: GridConfig { channels: vec![8, 8], blocks: 0 },
+        quantiser,
+        top_quantiser,
+        likelihood: LikelihoodConfig::Bernoulli,
+        reconstruction: 4.0,
+    };
+    config.init([1, 8, 8], &mut Rng::new(3), &device()).unwrap()
+}
+
+fn step(training: &mut impl Learner, step: u64) -> f64 {
     let batch = Batch { x: pictures(32), labels: None };
     training.step(vec![batch], &mut Rng::new(5).at(step)).unwrap()[0].1
 }
@@ -74,6 +95,58 @@ fn both_ways_of_learning_reconstruct() {
         let wrong = decoded.iter().zip(host(pictures(32))).filter(|(a, b)| (*a - b).abs() > 0.5).count();
         assert!(wrong < 32 * 64 / 50, "{learning:?}: {wrong}");
     }
+}
+
+/// With many fine codes and with one, which leaves all there is to say to the coarse ones.
+#[test]
+fn two_levels_reconstruct_by_either() {
+    let ways = [Learning::Gradient, Learning::Average { decay: 0.9 }];
+    for (learning, fine) in ways.into_iter().flat_map(|learning| [(learning, 6), (learning, 1)]) {
+        let quantiser = QuantiserConfig { learning, revive: 0.2, ..SMALL };
+        let model =
+            hierarchical_of(QuantiserConfig { codes: fine, ..quantiser }, QuantiserConfig { codes: 3, ..quantiser });
+        let mut training = training_of(model, quantiser);
+        let mean =
+            |model: &HierarchicalVqVae| model.lower_bound(pictures(32), &mut Rng::new(1)).iter().sum::<f64>() / 32.0;
+        let before = mean(training.model());
+        for s in 0..250 {
+            step(&mut training, s);
+        }
+        let model = training.model();
+        let (after, codes) = (mean(model), model.encode(pictures(32)));
+        let books = model.entries(pictures(32));
+        let used = |level: usize| Usage::of(books[level].2.iter().copied(), books[level].1).used;
+        println!("{learning:?}, {fine} fine codes: bound {before:.2} -> {after:.2}, used {} {}", used(0), used(1));
+        // 64 log 2 = 44.4 nats for knowing nothing, and what the codes cost.
+        let cost = 4.0 * 3.0_f64.ln() + 16.0 * (fine as f64).ln();
+        assert!(after + cost > -15.0 && after > before + 20.0, "{learning:?}, {fine}: {before} -> {after}");
+        let sizes: Vec<_> = books.iter().map(|book| (book.0, book.1, book.2.len())).collect();
+        assert_eq!(sizes, [("top-codes", 3, 128), ("bottom-codes", fine, 512)]);
+        assert!(used(if fine == 1 { 0 } else { 1 }) > 0.5, "{learning:?}, {fine}");
+        assert_eq!(codes.dims(), [32, 4 + 16]);
+        let log_p = host(model.log_likelihood(pictures(32), codes.clone()));
+        let bound = model.lower_bound(pictures(32), &mut Rng::new(1));
+        assert!(log_p.iter().zip(&bound).all(|(l, b)| (l - cost - b).abs() < 1e-3));
+        // Other coarse codes are another picture.
+        let mut other: Vec<i32> = codes.clone().to_data().iter::<i64>().map(|code| code as i32).collect();
+        other.chunks_exact_mut(20).for_each(|row| row[..4].iter_mut().for_each(|code| *code = (*code + 1) % 3));
+        let other = Tensor::<2, Int>::from_data(TensorData::new(other, [32, 20]), &device());
+        assert_ne!(host(model.decode(other)), host(model.decode(codes)), "{learning:?}, {fine}");
+    }
+}
+
+#[test]
+fn two_levels_of_one_code_each_and_one_row() {
+    let one = QuantiserConfig { codes: 1, ..SMALL };
+    let mut training = training_of(hierarchical(one), one);
+    for s in 0..3 {
+        let scalars = training.step(vec![Batch { x: pictures(1), labels: None }], &mut Rng::new(5).at(s)).unwrap();
+        assert!(scalars.iter().all(|(_, value)| value.is_finite()));
+        for level in ["perplexity-top", "perplexity-bottom", "usage-top", "usage-bottom"] {
+            assert!(scalars.iter().any(|(name, value)| *name == level && (*value - 1.0).abs() < 1e-9), "{level}");
+        }
+    }
+    assert_eq!(host(training.model().sample(0, &mut Rng::new(1))).len(), 0);
 }
 
 #[test]
@@ -125,8 +198,13 @@ fn codes_that_nobody_uses_start_again() {
 
 #[test]
 fn a_resumed_training_is_the_same_training() {
-    let quantiser = QuantiserConfig { learning: Learning::Average { decay: 0.9 }, ..SMALL };
-    let (mut whole, mut first, mut second) = (training(quantiser), training(quantiser), training(quantiser));
+    let quantiser = QuantiserConfig { learning: Learning::Average { decay: 0.9 }, revive: 0.3, ..SMALL };
+    resumes(&|| training(quantiser));
+    resumes(&|| training_of(hierarchical(quantiser), quantiser));
+}
+
+fn resumes<L: Learner + Coding>(fresh: &dyn Fn() -> L) {
+    let (mut whole, mut first, mut second) = (fresh(), fresh(), fresh());
     for s in 0..6 {
         step(&mut whole, s);
     }
@@ -191,6 +269,7 @@ fn discrete(sharpness: Sharpness) -> DiscreteVae {
 #[test]
 fn laws_of_discrete_models() {
     laws(vq(SMALL), &["quantiser.shares"]);
+    laws(hierarchical(SMALL), &["quantiser.shares", "top_quantiser.shares"]);
     laws(discrete(Sharpness::Soft), &[]);
     laws(discrete(Sharpness::StraightThrough), &[]);
 }

@@ -7,7 +7,7 @@ use genera::burn::module::Module;
 use genera::burn::tensor::{Device, Tensor};
 use genera::nn::{
     Alphabet, Causal, CausalError, Cursor, GatedPixelCnn, GatedPixelCnnConfig, ImageGpt, ImageGptConfig, Made,
-    MadeConfig, MarkovNet, MarkovNetConfig, PixelCnn, PixelCnnConfig, RecurrentNet, RecurrentNetConfig, WaveNet,
+    MadeConfig, MarkovNet, MarkovNetConfig, PixelCnn, PixelCnnConfig, RecurrentNet, RecurrentNetConfig, Told, WaveNet,
     WaveNetConfig,
 };
 use genera::traits::Rows;
@@ -119,6 +119,62 @@ impl Causal for CausalNet {
     }
 }
 
+/// Those of them that can be told something of each row.
+#[derive(Module, Debug)]
+#[allow(clippy::large_enum_variant, reason = "there are few of it")]
+pub enum ToldNet {
+    Pixelcnn(PixelCnn),
+    GatedPixelcnn(GatedPixelCnn),
+    Imagegpt(ImageGpt),
+}
+
+impl ToldNet {
+    fn inner(&self) -> &dyn Told {
+        match self {
+            Self::Pixelcnn(net) => net,
+            Self::GatedPixelcnn(net) => net,
+            Self::Imagegpt(net) => net,
+        }
+    }
+}
+
+impl Causal for ToldNet {
+    fn orders(&self) -> &[Vec<usize>] {
+        self.inner().orders()
+    }
+
+    fn outputs(&self) -> usize {
+        self.inner().outputs()
+    }
+
+    fn forward(&self, x: Rows, order: usize) -> Tensor<3> {
+        self.inner().forward(x, order)
+    }
+
+    fn cursor(&self, order: usize, rows: usize) -> Box<dyn Cursor + '_> {
+        self.inner().cursor(order, rows)
+    }
+}
+
+impl Told for ToldNet {
+    fn forward_told(&self, x: Rows, order: usize, told: &Rows) -> Tensor<3> {
+        self.inner().forward_told(x, order, told)
+    }
+
+    fn cursor_told(&self, order: usize, told: &Rows) -> Box<dyn Cursor + '_> {
+        self.inner().cursor_told(order, told)
+    }
+}
+
+/// How often a network is told something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Telling {
+    /// Once a row.
+    OfRows,
+    /// At each element.
+    OfElements,
+}
+
 impl Offers for Autoregressive<CausalNet> {}
 
 impl AutoregressiveSpec {
@@ -188,6 +244,42 @@ impl CausalSpec {
             Self::Imagegpt(config) => config.init(length, alphabet, outputs, rng, device).map(CausalNet::Imagegpt),
         };
         net.map_err(|error: CausalError| Failure::new(format!("model.net: {error}")))
+    }
+}
+
+impl CausalSpec {
+    /// A network for grids of `size` codes that is told `context` numbers.
+    pub fn init_told(
+        &self,
+        size: [usize; 2],
+        codes: usize,
+        (telling, context): (Telling, usize),
+        rng: &mut Rng,
+        device: &Device,
+    ) -> Outcome<ToldNet> {
+        let (shape, alphabet, numbers) = ([1, size[0], size[1]], Alphabet::Symbols(codes), [codes, context]);
+        let net = match (self, telling) {
+            (Self::Pixelcnn(config), _) => {
+                config.init_given(shape, alphabet, numbers, rng, device).map(ToldNet::Pixelcnn)
+            }
+            (Self::GatedPixelcnn(config), _) => {
+                config.init_given(shape, alphabet, numbers, rng, device).map(ToldNet::GatedPixelcnn)
+            }
+            (Self::Imagegpt(config), Telling::OfRows) => {
+                config.init_given(size[0] * size[1], alphabet, numbers, rng, device).map(ToldNet::Imagegpt)
+            }
+            (_, Telling::OfRows) => {
+                return Err(Failure::new(
+                    "model.prior: this network cannot be told the class; take pixelcnn, gated-pixelcnn or imagegpt",
+                ));
+            }
+            (_, Telling::OfElements) => {
+                return Err(Failure::new(
+                    "model.bottom: this network cannot be told codes of another grid; take pixelcnn or gated-pixelcnn",
+                ));
+            }
+        };
+        net.map_err(|error: CausalError| Failure::new(format!("model.prior: {error}")))
     }
 }
 

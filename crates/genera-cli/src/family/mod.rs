@@ -23,7 +23,8 @@ use genera::flow::FlowConfig;
 use genera::gan::{DivergenceBound, DivergenceBoundConfig};
 use genera::latent::{AmortisedMixtureConfig, BernoulliMixtureConfig, FactorConfig, GaussianMixtureConfig};
 use genera::train::Descent;
-use genera::traits::{Denoise, Density, Learner, LowerBound, Model, Sample};
+use genera::traits::{Denoise, Density, Learner, LowerBound, Model, Rows, Sample};
+use genera::vae::Diagnostics;
 use genera::vae::vq::{DiscreteVaeConfig, VqVaeConfig};
 use genera_metrics::LikelihoodKind;
 use genera_rng::Rng;
@@ -121,6 +122,10 @@ pub trait Trainee: Learner + Send {
     fn lower_bound_given(&self, _labels: Vec<usize>) -> Option<Box<dyn LowerBound + '_>> {
         None
     }
+    /// What the latents of these rows carry, if the model has a Gaussian posterior over them.
+    fn diagnostics(&self, _x: Rows, _rng: &mut Rng) -> Option<Diagnostics> {
+        None
+    }
     /// The model as a classifier, if it is one.
     fn classifier(&self) -> Option<&Classifier> {
         None
@@ -146,6 +151,10 @@ pub trait Offers: Model + Module {
     }
 
     fn lower_bound_given(&self, _labels: Vec<usize>) -> Option<Box<dyn LowerBound + '_>> {
+        None
+    }
+
+    fn diagnostics(&self, _x: Rows, _rng: &mut Rng) -> Option<Diagnostics> {
         None
     }
 
@@ -177,6 +186,10 @@ impl<M: Offers + Send> Trainee for Descent<M> {
 
     fn lower_bound_given(&self, labels: Vec<usize>) -> Option<Box<dyn LowerBound + '_>> {
         self.model().lower_bound_given(labels)
+    }
+
+    fn diagnostics(&self, x: Rows, rng: &mut Rng) -> Option<Diagnostics> {
+        self.model().diagnostics(x, rng)
     }
 
     fn classifier(&self) -> Option<&Classifier> {
@@ -235,6 +248,7 @@ impl Family {
             Self::Diffusion(spec) => spec.conditional,
             Self::Flow(config) => flow::is_conditional(config),
             Self::Vae(spec) => spec.conditional,
+            Self::TwoStage(spec) => spec.conditional,
             Self::Adversarial(spec) => spec.conditional,
             _ => false,
         }

@@ -3,14 +3,16 @@
 use genera::autoregressive::{Autoregressive, AutoregressiveConfig, Conditional, Draw};
 use genera::burn::module::Module;
 use genera::burn::tensor::Device;
-use genera::nn::Alphabet;
-use genera::stages::{Coding, TwoStages, VqTraining};
+use genera::nn::{Alphabet, Causal};
+use genera::stages::{ClassPrior, CodeContextConfig, CodeHierarchy, Coding, TokenPrior, TwoStages, VqTraining};
 use genera::train::Descent;
-use genera::vae::vq::{DiscreteVaeConfig, VqVaeConfig};
+use genera::traits::{LowerBound, Sample};
+use genera::vae::LikelihoodConfig;
+use genera::vae::vq::{DiscreteVaeConfig, HierarchicalVqVaeConfig, VqVaeConfig};
 use genera_rng::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::autoregressive::{CausalNet, CausalSpec};
+use super::autoregressive::{CausalNet, CausalSpec, Telling, ToldNet};
 use super::vae::check_likelihood;
 use super::{Trainee, vq};
 use crate::data::Data;
@@ -25,8 +27,17 @@ pub struct TwoStageSpec {
     pub first: f64,
     /// The code.
     pub code: CodeSpec,
-    /// The network of the prior, which sees the grid of codes as an image of one channel.
+    /// The network of the prior, which sees the grid of codes as an image of one channel; of two grids, the coarse one's.
     pub prior: CausalSpec,
+    /// The network over the fine grid of two; as `prior` if it is not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bottom: Option<CausalSpec>,
+    /// What that network is told of the coarse codes.
+    #[serde(default)]
+    pub context: CodeContextConfig,
+    /// Whether the prior is told the class.
+    #[serde(default)]
+    pub conditional: bool,
     /// How codes are drawn.
     #[serde(default)]
     pub draw: Draw,
@@ -35,11 +46,24 @@ pub struct TwoStageSpec {
 /// A discrete code.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
+#[allow(clippy::large_enum_variant, reason = "there is one of it")]
 pub enum CodeSpec {
     /// A book of codes.
     VqVae(VqVaeConfig),
+    /// Two books, of a coarse grid and of a fine one.
+    HierarchicalVqVae(HierarchicalVqVaeConfig),
     /// Categorical latents, relaxed in training.
     DiscreteVae(DiscreteVaeConfig),
+}
+
+impl CodeSpec {
+    fn likelihood(&self) -> &LikelihoodConfig {
+        match self {
+            Self::VqVae(config) => &config.likelihood,
+            Self::HierarchicalVqVae(config) => &config.likelihood,
+            Self::DiscreteVae(config) => &config.likelihood,
+        }
+    }
 }
 
 impl<A: Coding + Send> Trainee for TwoStages<A, Autoregressive<CausalNet>>
@@ -51,44 +75,167 @@ where
     }
 }
 
+impl<A: Coding + Send> Trainee for TwoStages<A, ClassPrior<ToldNet>>
+where
+    A::Codec: Module,
+{
+    fn parameters(&self) -> usize {
+        self.coding().codec().num_params() + self.prior().num_params()
+    }
+
+    fn sample_given(&self, labels: Vec<usize>) -> Option<Box<dyn Sample + '_>> {
+        Some(Box::new(self.given(&labels)))
+    }
+
+    fn lower_bound_given(&self, labels: Vec<usize>) -> Option<Box<dyn LowerBound + '_>> {
+        Some(Box::new(self.given(&labels)))
+    }
+}
+
+impl<A: Coding + Send> Trainee for TwoStages<A, CodeHierarchy<ToldNet>>
+where
+    A::Codec: Module,
+{
+    fn parameters(&self) -> usize {
+        self.coding().codec().num_params() + self.prior().num_params()
+    }
+
+    fn sample_given(&self, labels: Vec<usize>) -> Option<Box<dyn Sample + '_>> {
+        Some(Box::new(self.given(&labels)))
+    }
+
+    fn lower_bound_given(&self, labels: Vec<usize>) -> Option<Box<dyn LowerBound + '_>> {
+        Some(Box::new(self.given(&labels)))
+    }
+}
+
 impl TwoStageSpec {
     /// A fresh model for the recipe's images.
     pub fn trainee(&self, recipe: &Recipe, data: &Data, rng: &mut Rng, device: &Device) -> Outcome<Box<dyn Trainee>> {
-        let (steps, shape) = (recipe.train.steps, vq::image(data)?);
+        let shape = vq::image(data)?;
         if !(self.first > 0.0 && self.first < 1.0) {
             return Err(Failure::new(format!("model.first is {}; it must be between 0 and 1", self.first)));
         }
-        let first = ((self.first * steps as f64).round() as u64).clamp(1, steps.max(2) - 1);
-        let descent = recipe.train.descent();
+        if self.bottom.is_some() && !matches!(self.code, CodeSpec::HierarchicalVqVae(_)) {
+            return Err(Failure::new("model.bottom: these codes have one grid; take code.kind = hierarchical-vq-vae"));
+        }
+        check_likelihood(self.code.likelihood(), data)?;
+        let classes = self.classes(data)?;
+        let stages = Stages::of(recipe, self.first);
         match &self.code {
             CodeSpec::VqVae(config) => {
-                check_likelihood(&config.likelihood, data)?;
                 let model = config.init(shape, rng, device)?;
-                let prior = self.prior(model.grid(), config.quantiser.codes, rng, device)?;
-                let coding = VqTraining::new(Descent::new(model, descent, first)?);
-                let prior = Descent::new(prior, descent, steps.saturating_sub(first))?;
-                Ok(Box::new(TwoStages::new(coding, prior, first)))
+                let (grid, codes) = (model.grid(), config.quantiser.codes);
+                let coding = VqTraining::new(Descent::new(model, recipe.train.descent(), stages.first)?);
+                self.over_one_grid(stages, coding, (grid, codes), classes, rng, device)
             }
             CodeSpec::DiscreteVae(config) => {
-                check_likelihood(&config.likelihood, data)?;
                 let model = config.init(shape, rng, device)?;
-                let prior = self.prior(config.net.size(shape)?, config.codes, rng, device)?;
-                let coding = Descent::new(model, descent, first)?;
-                let prior = Descent::new(prior, descent, steps.saturating_sub(first))?;
-                Ok(Box::new(TwoStages::new(coding, prior, first)))
+                let grid = (config.net.size(shape)?, config.codes);
+                let coding = Descent::new(model, recipe.train.descent(), stages.first)?;
+                self.over_one_grid(stages, coding, grid, classes, rng, device)
+            }
+            CodeSpec::HierarchicalVqVae(config) => {
+                let model = config.init(shape, rng, device)?;
+                let (grids, codes, classes) = (model.grids(), model.codes(), classes.unwrap_or(1));
+                let coding = VqTraining::new(Descent::new(model, recipe.train.descent(), stages.first)?);
+                let top = self.prior.init_told(grids[0], codes[0], (Telling::OfRows, classes), rng, device)?;
+                let told = (Telling::OfElements, self.context.told(classes));
+                let bottom = self.bottom.as_ref().unwrap_or(&self.prior);
+                let bottom = bottom.init_told(grids[1], codes[1], told, rng, device)?;
+                let levels = [self.over(top, codes[0])?, self.over(bottom, codes[1])?];
+                let prior = self.context.init(levels, grids, codes[0], classes, rng, device);
+                stages.trainee(coding, prior.map_err(|error| Failure::new(format!("model.context: {error}")))?)
             }
         }
     }
 
-    fn prior(
+    /// How many classes the prior is told of.
+    fn classes(&self, data: &Data) -> Outcome<Option<usize>> {
+        match data.classes() {
+            None if self.conditional => {
+                Err(Failure::new("model.conditional: the data have no classes; set it to false"))
+            }
+            classes => Ok(classes.filter(|_| self.conditional)),
+        }
+    }
+
+    /// With a prior over one grid of so many codes.
+    fn over_one_grid<A: Coding + Send + 'static>(
         &self,
-        [height, width]: [usize; 2],
-        codes: usize,
+        stages: Stages<'_>,
+        coding: A,
+        ([height, width], codes): ([usize; 2], usize),
+        classes: Option<usize>,
         rng: &mut Rng,
         device: &Device,
-    ) -> Outcome<Autoregressive<CausalNet>> {
-        let conditional = Conditional::Categorical { levels: codes };
-        let net = self.prior.init(&[1, height, width], Alphabet::Levels(codes), conditional.outputs(), rng, device)?;
-        Ok(AutoregressiveConfig { conditional, draw: self.draw }.init(net)?)
+    ) -> Outcome<Box<dyn Trainee>>
+    where
+        A::Codec: Module,
+    {
+        match classes {
+            None => {
+                let net = self.prior.init(&[1, height, width], Alphabet::Levels(codes), codes, rng, device)?;
+                stages.trainee(coding, self.over(net, codes)?)
+            }
+            Some(classes) => {
+                let told = (Telling::OfRows, classes);
+                let net = self.prior.init_told([height, width], codes, told, rng, device)?;
+                stages.trainee(coding, ClassPrior::new(self.over(net, codes)?, classes))
+            }
+        }
+    }
+
+    /// A network as a prior over codes.
+    fn over<N: Module + Causal>(&self, net: N, codes: usize) -> Outcome<Autoregressive<N>> {
+        Ok(AutoregressiveConfig { conditional: Conditional::Categorical { levels: codes }, draw: self.draw }
+            .init(net)?)
+    }
+}
+
+/// How many steps each stage takes.
+struct Stages<'a> {
+    recipe: &'a Recipe,
+    first: u64,
+}
+
+impl<'a> Stages<'a> {
+    fn of(recipe: &'a Recipe, first: f64) -> Self {
+        let steps = recipe.train.steps;
+        Self { recipe, first: ((first * steps as f64).round() as u64).clamp(1, steps.max(2) - 1) }
+    }
+
+    fn trainee<A, P>(&self, coding: A, prior: P) -> Outcome<Box<dyn Trainee>>
+    where
+        A: Coding + Send + 'static,
+        P: TokenPrior + 'static,
+        TwoStages<A, P>: Trainee,
+    {
+        let steps = self.recipe.train.steps.saturating_sub(self.first);
+        let prior = Descent::new(prior, self.recipe.train.descent(), steps)?;
+        Ok(Box::new(TwoStages::new(coding, prior, self.first)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_told_is_refused() {
+        let (rng, device) = (&mut Rng::new(1), &Device::flex());
+        let spec = |text: &str| serde_json::from_str::<CausalSpec>(text).unwrap();
+        let (made, transformer) = (spec(r#"{"kind": "made"}"#), spec(r#"{"kind": "imagegpt"}"#));
+        for (spec, telling, word) in [
+            (&made, Telling::OfRows, "class"),
+            (&made, Telling::OfElements, "grid"),
+            (&transformer, Telling::OfElements, "grid"),
+        ] {
+            let Err(Failure::Failed(message)) = spec.init_told([2, 2], 4, (telling, 3), rng, device) else {
+                panic!("{spec:?} is told {telling:?}");
+            };
+            assert!(message.contains(word) && message.contains("pixelcnn"), "{message}");
+        }
+        assert!(transformer.init_told([2, 2], 4, (Telling::OfRows, 3), rng, device).is_ok());
     }
 }

@@ -3,10 +3,11 @@
 use genera::burn::module::{Module, ModuleDisplay};
 use genera::burn::tensor::Device;
 use genera::flow::FlowConfig;
-use genera::traits::{LowerBound, Sample};
+use genera::traits::{LowerBound, Rows, Sample};
 use genera::vae::{
-    Decode, Decoder, Encode, GaussianEncoder, InverseFlowConfig, Learnt, LikelihoodConfig, MixturePrior, NetConfig,
-    Network, Objective, Observe, PixelDecoderConfig, PlanarEncoder, Prior, StandardNormal, Vae, VaeConfig, VampPrior,
+    BitsEncoder, Decode, Decoder, Diagnostics, Encode, FairCoins, GaussianEncoder, InverseFlowConfig, Learnt,
+    LikelihoodConfig, MixturePrior, NetConfig, Network, Objective, Observe, PixelDecoderConfig, PlanarEncoder, Prior,
+    StandardNormal, Vae, VaeConfig, VampPrior,
 };
 use genera_metrics::LikelihoodKind;
 use genera_rng::Rng;
@@ -55,6 +56,10 @@ fn one() -> usize {
     1
 }
 
+fn two_thirds() -> f64 {
+    2.0 / 3.0
+}
+
 /// What a decoder is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
@@ -67,7 +72,7 @@ pub enum DecoderSpec {
 }
 
 /// What an encoder gives.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum PosteriorSpec {
     /// A diagonal Gaussian.
@@ -79,6 +84,12 @@ pub enum PosteriorSpec {
     Planar {
         /// How many.
         steps: usize,
+    },
+    /// Bits, whose prior is fair coins.
+    Bits {
+        /// `τ` of their relaxation.
+        #[serde(default = "two_thirds")]
+        temperature: f64,
     },
 }
 
@@ -118,6 +129,10 @@ where
 
     fn lower_bound_given(&self, labels: Vec<usize>) -> Option<Box<dyn LowerBound + '_>> {
         self.config().classes.map(|_| Box::new(self.given(labels)) as Box<dyn LowerBound + '_>)
+    }
+
+    fn diagnostics(&self, x: Rows, rng: &mut Rng) -> Option<Diagnostics> {
+        Vae::diagnostics(self, x, 1, rng)
     }
 }
 
@@ -165,8 +180,13 @@ impl VaeSpec {
                 let encoder = PlanarEncoder::new(network(outputs, rng)?, latents);
                 self.finish(encoder, normal, recipe, data, rng, device)
             }
+            (PosteriorSpec::Bits { temperature }, PriorSpec::StandardNormal) => {
+                let encoder = BitsEncoder::new(network(latents, rng)?, temperature)?;
+                self.finish(encoder, FairCoins::new(latents, device), recipe, data, rng, device)
+            }
             _ => {
-                Err(Failure::new("model.posterior: a flow goes with the standard-normal prior; choose one of the two"))
+                let needed = "a flow goes with the standard-normal prior, bits with none; choose one of the two";
+                Err(Failure::new(format!("model.posterior: {needed}")))
             }
         }
     }

@@ -4,7 +4,7 @@ use genera::burn::module::Module;
 use genera::burn::tensor::Device;
 use genera::stages::VqTraining;
 use genera::train::Descent;
-use genera::vae::vq::{DiscreteVae, DiscreteVaeConfig, VqVaeConfig};
+use genera::vae::vq::{DiscreteVae, DiscreteVaeConfig, VqVae, VqVaeConfig};
 use genera_rng::Rng;
 
 use super::vae::check_likelihood;
@@ -15,7 +15,7 @@ use crate::recipe::Recipe;
 
 impl Offers for DiscreteVae {}
 
-impl Trainee for VqTraining {
+impl Trainee for VqTraining<VqVae> {
     fn parameters(&self) -> usize {
         self.model().num_params()
     }

@@ -45,6 +45,7 @@ pub fn name_for(subject: &Subject<'_>) -> Option<String> {
         | Measure::FrechetRatio(name)
         | Measure::RarestClass(name)
         | Measure::TopProbability(name)
+        | Measure::AskedClass(name)
         | Measure::Kid(name)
         | Measure::Precision(name)
         | Measure::Recall(name)
@@ -168,6 +169,17 @@ impl Judge {
         Ok(scores)
     }
 
+    /// `asked-class`, of samples that were asked for classes.
+    pub fn obedience(
+        &self,
+        beholder: &Beholder<'_>,
+        samples: &Seen,
+        asked: Option<&[usize]>,
+        held_out: Option<&[u16]>,
+    ) -> Option<Score> {
+        asked_class(&self.name, samples, asked, (&beholder.held_out, held_out))
+    }
+
     /// The rows of `drawn`'s view as this classifier wants them.
     pub fn readable(&self, rows: &[f32], drawn: &Drawn) -> Vec<f32> {
         symmetric(rows, drawn.view, drawn.levels)
@@ -191,6 +203,27 @@ impl Judge {
         }
         Ok((extracted, probabilities))
     }
+}
+
+/// `asked-class@CLASSIFIER`: the share of `samples` whose likeliest class is the one that was asked for, in `asked`, beside
+/// that of held-out data; none of samples that were asked for no class.
+fn asked_class(
+    name: &str,
+    samples: &Seen,
+    asked: Option<&[usize]>,
+    held_out: (&Seen, Option<&[u16]>),
+) -> Option<Score> {
+    let share = |seen: &Seen, classes: &mut dyn Iterator<Item = usize>| {
+        let (p, width) = seen.probabilities.as_ref()?;
+        let right = p.chunks_exact(*width).zip(classes).filter(|(row, class)| argmax(row) == *class).count();
+        Some(right as f64 / seen.n.max(1) as f64)
+    };
+    let value = share(samples, &mut asked?.iter().copied())?;
+    let beside = held_out.1.and_then(|labels| share(held_out.0, &mut labels.iter().map(|label| usize::from(*label))));
+    let n = samples.n as f64;
+    let details = json!({ "n": samples.n, "standard_error": (value * (1.0 - value) / n.max(1.0)).sqrt() });
+    let beside = beside.map(|value| ("held-out data", value));
+    Some(score(Measure::AskedClass(name.to_owned()), value, beside, None, &details))
 }
 
 /// `accuracy@held-out` of a classifier under training.
@@ -225,6 +258,6 @@ fn probabilities(seen: &Seen) -> Outcome<Points<'_>> {
     Ok(Points::new(p, seen.n, *classes)?)
 }
 
-fn argmax(row: &[f32]) -> usize {
-    row.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map_or(0, |(index, _)| index)
+fn argmax<T: PartialOrd>(row: &[T]) -> usize {
+    (1..row.len()).fold(0, |best, index| if row[index] > row[best] { index } else { best })
 }

@@ -1,10 +1,12 @@
 //! Measuring a trained model: what fits it, and whether that is what its recipe promised.
 
 mod beholder;
+mod books;
 mod bound;
 mod classifier;
 mod draw;
 mod known;
+mod latents;
 mod likelihood;
 mod line;
 mod modes;
@@ -23,6 +25,7 @@ use serde_json::{Map, Value};
 pub use beholder::intervals;
 pub use classifier::Judge;
 pub use draw::{Draw, Way, labels_in_turn};
+pub use latents::diagnostics;
 pub use sweep::SweepRequest;
 
 use beholder::Beholder;
@@ -117,7 +120,10 @@ pub fn evaluate(subject: &Subject<'_>, plan: &Plan<'_>, mut tell: impl FnMut(Str
             match Judge::open(&name, plan.classifier, plan.runs, subject.device) {
                 Ok(judge) => {
                     let beholder = Beholder::judge(&judge, subject, &drawn, plan, &mut tell)?;
-                    measures.extend(judge.measure(&beholder, &beholder.see(&drawn)?, plan)?);
+                    let seen = beholder.see(&drawn)?;
+                    measures.extend(judge.measure(&beholder, &seen, plan)?);
+                    let labels = subject.data.held_out().labels().map(|labels| labels.rows());
+                    measures.extend(judge.obedience(&beholder, &seen, drawn.labels.as_deref(), labels));
                     sweep(&beholder, &mut tell)?;
                 }
                 // Other measures still make sense; an expectation that needs this one is then not met.
@@ -132,6 +138,12 @@ pub fn evaluate(subject: &Subject<'_>, plan: &Plan<'_>, mut tell: impl FnMut(Str
     if (view.density.is_some() || view.lower_bound.is_some()) && plan.samples.is_none() {
         tell("the likelihood of held-out rows".to_owned());
         measures.extend(likelihood::measure(subject, plan)?);
+    }
+    if plan.samples.is_none() {
+        measures.extend(latents::measure(subject, plan)?);
+    }
+    if let Some(books) = view.books.filter(|_| plan.samples.is_none()) {
+        measures.extend(books::measure(subject, books)?);
     }
     if let Some(model) = subject.trainee.divergence_bound() {
         tell("the bound on fresh points".to_owned());

@@ -59,7 +59,11 @@ recipes!(
     "vamp-mnist",
     "vae-flow-prior-mnist",
     "iaf-posterior-mnist",
+    "binary-vae-digits",
     "vqvae-digits",
+    "vqvae-digits-conditional",
+    "vqvae2-digits",
+    "dvae-digits-conditional",
     "vqvae-mnist",
     "dvae-mnist",
     // Lecture 7: adversarial learning.

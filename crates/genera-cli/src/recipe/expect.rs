@@ -78,6 +78,12 @@ pub enum Measure {
     Coverage(String),
     /// `memorisation@CLASSIFIER`: the chance that a sample is nearer to the training data than a held-out row is.
     Memorisation(String),
+    /// `asked-class@CLASSIFIER`: the share of samples that look like the class that the model was told.
+    AskedClass(String),
+    /// `usage@BOOK`: the share of a book's entries that held-out data name.
+    Usage(String),
+    /// `perplexity@BOOK`: as many entries as the held-out data would name if they named all alike.
+    Perplexity(String),
     /// `mmd@held-out`: squared maximum mean discrepancy between samples and held-out data.
     Mmd,
     /// `mmd-p@held-out`: the p-value of the permutation test that belongs to it.
@@ -104,12 +110,18 @@ pub enum Measure {
     Fisher,
     /// `accuracy@held-out`: the share of held-out rows that a classifier names rightly.
     Accuracy,
+    /// `active-units@held-out`: how many latents have a posterior mean that varies with the row.
+    ActiveUnits,
+    /// `mutual-information@held-out`: what a latent says of its row, in nats.
+    MutualInformation,
+    /// `aggregate-divergence@held-out`: the divergence of the mean posterior from the prior, in nats.
+    AggregateDivergence,
     /// `samples-per-second`: the speed of sampling here.
     SamplesPerSecond,
 }
 
 /// What is measured on held-out data, and what needs nothing.
-const PLAIN: [(&str, Measure); 14] = [
+const PLAIN: [(&str, Measure); 17] = [
     ("mmd@held-out", Measure::Mmd),
     ("mmd-p@held-out", Measure::MmdP),
     ("bits-per-dimension@held-out", Measure::BitsPerDimension),
@@ -123,11 +135,15 @@ const PLAIN: [(&str, Measure); 14] = [
     ("heaviest-component@samples", Measure::HeaviestComponent),
     ("fisher@fresh", Measure::Fisher),
     ("accuracy@held-out", Measure::Accuracy),
+    ("active-units@held-out", Measure::ActiveUnits),
+    ("mutual-information@held-out", Measure::MutualInformation),
+    ("aggregate-divergence@held-out", Measure::AggregateDivergence),
     ("samples-per-second", Measure::SamplesPerSecond),
 ];
 
 type OfClassifier = fn(String) -> Measure;
-const OF_CLASSIFIER: [(&str, OfClassifier); 11] = [
+/// What is measured with a classifier, or of a book.
+const OF_CLASSIFIER: [(&str, OfClassifier); 14] = [
     ("frechet", Measure::Frechet),
     ("frechet-ratio", Measure::FrechetRatio),
     ("rarest-class", Measure::RarestClass),
@@ -139,6 +155,9 @@ const OF_CLASSIFIER: [(&str, OfClassifier); 11] = [
     ("density", Measure::Density),
     ("coverage", Measure::Coverage),
     ("memorisation", Measure::Memorisation),
+    ("asked-class", Measure::AskedClass),
+    ("usage", Measure::Usage),
+    ("perplexity", Measure::Perplexity),
 ];
 
 impl fmt::Display for Measure {
@@ -155,6 +174,9 @@ impl fmt::Display for Measure {
             Self::Density(classifier) => ("density", classifier),
             Self::Coverage(classifier) => ("coverage", classifier),
             Self::Memorisation(classifier) => ("memorisation", classifier),
+            Self::AskedClass(classifier) => ("asked-class", classifier),
+            Self::Usage(book) => ("usage", book),
+            Self::Perplexity(book) => ("perplexity", book),
             plain => {
                 let name = PLAIN.iter().find(|(_, measure)| measure == plain).map_or("", |(name, _)| name);
                 return f.write_str(name);
@@ -175,7 +197,8 @@ impl FromStr for Measure {
         match OF_CLASSIFIER.iter().find(|(name, _)| *name == kind) {
             Some((_, measure)) if !with.is_empty() => Ok(measure(with.to_owned())),
             _ => {
-                let of_classifier = OF_CLASSIFIER.iter().map(|(name, _)| format!("`{name}@CLASSIFIER`"));
+                let with = |name: &str| if matches!(name, "usage" | "perplexity") { "BOOK" } else { "CLASSIFIER" };
+                let of_classifier = OF_CLASSIFIER.iter().map(|(name, _)| format!("`{name}@{}`", with(name)));
                 let all: Vec<String> = PLAIN.iter().map(|(name, _)| format!("`{name}`")).chain(of_classifier).collect();
                 Err(format!("unknown measure `{text}`, expected one of {}", all.join(", ")))
             }

@@ -19,6 +19,29 @@ pub fn of(measure: &str) -> Option<&'static str> {
             "Mean probability that the classifier gives to its first choice. High when the samples are clearly of some \
              class; it says nothing about their variety."
         }
+        "active-units" => {
+            "How many latent numbers carry something: those whose posterior mean has a variance above 0.01 over held-out rows. \
+             Far fewer than there are is posterior collapse."
+        }
+        "mutual-information" => {
+            "What a latent says of the row that it was made of, in nats; no more than the logarithm of the number of rows. Near \
+             0 the latents are unused."
+        }
+        "aggregate-divergence" => {
+            "Divergence of the mean posterior over held-out rows from the prior, in nats: what a better prior could win. With \
+             the mutual information it makes up the mean divergence of the posteriors."
+        }
+        "asked-class" => {
+            "Share of the samples that a classifier takes for the class that the model was told to draw. Held-out data of \
+             each class score no more than the classifier's accuracy."
+        }
+        "usage" => {
+            "Share of a book's codes that held-out data use at all. Far below 1, the book has codes that nothing is near."
+        }
+        "perplexity" => {
+            "How many codes of a book would be used if all were used alike, as often as held-out data do: e to the entropy \
+             of the codes."
+        }
         "inception-score" => {
             "High when each sample is clearly of one class and all classes are there; from 1 to the number of classes. \
              It sees neither variety within a class nor copies."

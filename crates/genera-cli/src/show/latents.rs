@@ -2,12 +2,13 @@
 
 use genera::traits::Rows;
 use genera_metrics::Path;
+use genera_rng::Rng;
 
 use super::{grid, held_out, image};
 use crate::data::{numbers, tensor};
 use crate::failure::Outcome;
-use crate::measure::{Draw, Subject};
-use crate::report::{Gallery, Report};
+use crate::measure::{Draw, Subject, diagnostics};
+use crate::report::{Gallery, Histogram, Report};
 
 /// Rows that are reconstructed; pairs that are joined; stations of a way, its ends included.
 const ROWS: usize = 10;
@@ -17,6 +18,8 @@ const STATIONS: usize = 9;
 const TRAVERSED: usize = 6;
 const REACH: f64 = 3.0;
 const LOOKED_AT: usize = 256;
+/// Latent numbers whose distribution is shown.
+const SHOWN: usize = 3;
 /// Side of a grid over two latent numbers.
 const SIDE: usize = 13;
 
@@ -76,6 +79,26 @@ pub fn show(report: &mut Report, subject: &Subject<'_>, draw: &Draw<'_>) -> Outc
     }
     if !pictures.is_empty() {
         report.galleries.push(Gallery { id: "latents", title: "Latents", pictures, ..Gallery::default() });
+    }
+    Ok(())
+}
+
+/// Draws of the aggregated posterior beside draws of the prior, of the latents that differ most among rows.
+pub fn aggregate(report: &mut Report, subject: &Subject<'_>, rng: &Rng) -> Outcome {
+    let Some(found) = diagnostics(subject, &mut rng.fork("aggregate"))? else { return Ok(()) };
+    let width = found.spread.len().max(1);
+    let mut order: Vec<usize> = (0..found.spread.len()).collect();
+    order.sort_by(|a, b| found.spread[*b].total_cmp(&found.spread[*a]));
+    for latent in order.into_iter().take(SHOWN) {
+        let column = |draws: &[f64]| draws.iter().skip(latent).step_by(width).copied().collect();
+        report.histograms.push(Histogram {
+            title: format!("Latent number {latent}: the posteriors of held-out rows together, and the prior"),
+            x_label: format!("z{latent}"),
+            series: vec![
+                ("aggregated posterior".to_owned(), column(&found.aggregate)),
+                ("prior".to_owned(), column(&found.prior)),
+            ],
+        });
     }
     Ok(())
 }

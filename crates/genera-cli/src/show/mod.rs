@@ -16,6 +16,7 @@ use crate::report::{Picture as Shown, Report};
 /// Everything that fits the model.
 pub fn all(report: &mut Report, subject: &Subject<'_>, draw: &Draw<'_>, rng: &Rng) -> Outcome {
     latents::show(report, subject, draw)?;
+    latents::aggregate(report, subject, rng)?;
     elements::show(report, subject, draw, rng)?;
     bijection::show(report, subject)
 }

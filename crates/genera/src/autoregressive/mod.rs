@@ -7,16 +7,19 @@
 //! A [`Causal`](crate::nn::Causal) network gives the outputs of all elements in one pass, a [`Conditional`] says what
 //! they mean, and [`Autoregressive`] owns the rest: likelihood, sampling, completion. MADE, PixelCNN, Gated PixelCNN,
 //! Image GPT, WaveNet, a recurrent network and a Markov chain differ in their network alone; over the codes of a vector
-//! quantiser the same value is the prior of a VQ-VAE.
+//! quantiser the same value is the prior of a VQ-VAE. A network that is told something of each row ([`Told`](crate::nn::Told))
+//! makes `p(x|c)` of it: [`Autoregressive::given`].
 
 mod conditional;
 mod draw;
+mod given;
 mod logistic;
 mod model;
 mod receptive;
 
 pub use conditional::Conditional;
 pub use draw::Draw;
+pub use given::Given;
 pub use model::{Autoregressive, AutoregressiveConfig};
 pub use receptive::receptive_field;
 

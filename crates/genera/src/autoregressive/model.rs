@@ -6,7 +6,7 @@ use genera_rng::{Rng, Stream};
 use serde::{Deserialize, Serialize};
 
 use super::{AutoregressiveError, Conditional, Draw, receptive_field};
-use crate::nn::Causal;
+use crate::nn::{Causal, Cursor};
 use crate::traits::{Batch, Caution, Cautious, Density, Elements, Loss, Model, Rows, Sample, Tokens, View};
 
 /// Rows that are drawn together.
@@ -65,6 +65,13 @@ impl<N: Module + Causal> Autoregressive<N> {
         Ok(Self { net: self.net.clone(), config: AutoregressiveConfig { draw, ..self.config } })
     }
 
+    /// The same model, drawing with caution.
+    pub(crate) fn cautious(&self, caution: Caution) -> Option<Self> {
+        let Caution::Temperature(factor) = caution else { return None };
+        let Draw { temperature, top_k } = self.config.draw;
+        self.drawing(Draw { temperature: factor * temperature, top_k }).ok()
+    }
+
     /// Rows that agree with `x` where `known` says so, and are drawn elsewhere: `[B, T] -> [B, T]`.
     ///
     /// Every unknown element is drawn given all elements before it, known or drawn. Where the known ones come first
@@ -82,11 +89,23 @@ impl<N: Module + Causal> Autoregressive<N> {
         }
         let device = x.device();
         let start = x.into_data().convert::<f32>().iter::<f32>().collect();
-        Ok(rows_of(self.draw(start, known, rng), [rows, needed], &device))
+        Ok(rows_of(self.draw(start, known, rng, &self.cursors()), [rows, needed], &device))
     }
 
-    /// The unknown elements of `start`, drawn: row `i` from stream `i` of one draw of `rng`.
-    fn draw(&self, start: Vec<f32>, known: &[bool], rng: &mut Rng) -> Vec<f32> {
+    /// The network as it is, for any rows.
+    fn cursors<'a>(&'a self) -> impl Fn(usize, &[usize]) -> Box<dyn Cursor + 'a> {
+        |order, rows| self.net.cursor(order, rows.len())
+    }
+
+    /// The unknown elements of `start`, drawn: row `i` from stream `i` of one draw of `rng`. `cursors` gives the network in
+    /// the middle of some of the rows, in one order.
+    fn draw<'a>(
+        &self,
+        start: Vec<f32>,
+        known: &[bool],
+        rng: &mut Rng,
+        cursors: &dyn Fn(usize, &[usize]) -> Box<dyn Cursor + 'a>,
+    ) -> Vec<f32> {
         let (mut x, orders, length) = (start, self.net.orders(), known.len());
         let mut streams: Vec<Stream> = rng.streams(x.len() / length.max(1)).collect();
         let mut in_order = vec![Vec::new(); orders.len()];
@@ -95,7 +114,7 @@ impl<N: Module + Causal> Autoregressive<N> {
         }
         for (which, rows) in in_order.iter().enumerate() {
             for rows in rows.chunks(ROWS_AT_ONCE) {
-                let mut cursor = self.net.cursor(which, rows.len());
+                let mut cursor = cursors(which, rows);
                 let mut previous = Vec::new();
                 for &element in &orders[which] {
                     let outputs = cursor.advance(&previous);
@@ -115,11 +134,26 @@ impl<N: Module + Causal> Autoregressive<N> {
         x
     }
 
+    /// New rows, as above.
+    pub(super) fn drawn<'a>(
+        &self,
+        n: usize,
+        rng: &mut Rng,
+        cursors: &dyn Fn(usize, &[usize]) -> Box<dyn Cursor + 'a>,
+    ) -> Rows {
+        let length = self.net.orders()[0].len();
+        rows_of(self.draw(vec![0.0; n * length], &vec![false; length], rng, cursors), [n, length], &self.device())
+    }
+
     /// `log p(x)` in nats in one order of the elements: `[B, T] -> [B]`.
     fn log_prob_in(&self, x: Rows, order: usize) -> Tensor<1> {
+        self.log_prob_by(x, |x| self.net.forward(x, order))
+    }
+
+    /// `log p(x)` in nats by what a network says of every element: `[B, T] -> [B]`.
+    pub(super) fn log_prob_by(&self, x: Rows, outputs: impl Fn(Rows) -> Tensor<3>) -> Tensor<1> {
         let conditional = &self.config.conditional;
-        let outputs = self.net.forward(conditional.readable(x.clone()), order);
-        conditional.log_prob(outputs, x).sum_dim(1).squeeze_dim(1)
+        conditional.log_prob(outputs(conditional.readable(x.clone())), x).sum_dim(1).squeeze_dim(1)
     }
 
     /// `log mean_o p_o(x)` over all orders.
@@ -135,9 +169,14 @@ impl<N: Module + Causal> Autoregressive<N> {
         ((each - most.clone()).exp().mean_dim(1).log() + most).squeeze_dim(1)
     }
 
-    fn device(&self) -> Device {
+    pub(crate) fn device(&self) -> Device {
         self.net.devices().into_iter().next().unwrap_or_default().inner()
     }
+}
+
+/// How many rows are scored together.
+pub(super) fn rows_at_once(length: usize) -> usize {
+    (ELEMENTS_AT_ONCE / length.max(1)).clamp(8, 1024)
 }
 
 fn rows_of(values: Vec<f32>, shape: [usize; 2], device: &Device) -> Rows {
@@ -148,7 +187,7 @@ impl<N: Module + Causal> Density for Autoregressive<N> {
     /// Of whole numbers the log-probability, minus infinity for a row that has an element outside the alphabet.
     fn log_prob(&self, x: Rows) -> Tensor<1> {
         let [rows, length] = x.dims();
-        let size = (ELEMENTS_AT_ONCE / length.max(1)).clamp(8, 1024);
+        let size = rows_at_once(length);
         if rows <= size {
             return self.log_prob_of(x);
         }
@@ -164,8 +203,7 @@ impl<N: Module + Causal> Density<Tokens> for Autoregressive<N> {
 
 impl<N: Module + Causal> Sample for Autoregressive<N> {
     fn sample(&self, n: usize, rng: &mut Rng) -> Rows {
-        let length = self.net.orders()[0].len();
-        rows_of(self.draw(vec![0.0; n * length], &vec![false; length], rng), [n, length], &self.device())
+        self.drawn(n, rng, &self.cursors())
     }
 }
 
@@ -181,9 +219,7 @@ where
     Self: Sample<X>,
 {
     fn with_caution(&self, caution: Caution) -> Option<Box<dyn Sample<X> + '_>> {
-        let Caution::Temperature(factor) = caution else { return None };
-        let Draw { temperature, top_k } = self.config.draw;
-        Some(Box::new(self.drawing(Draw { temperature: factor * temperature, top_k }).ok()?))
+        Some(Box::new(self.cautious(caution)?))
     }
 }
 

@@ -10,6 +10,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use genera_rng::Rng;
 use serde::{Deserialize, Serialize};
 
+use super::Linear;
 use crate::traits::Rows;
 
 /// A network whose output for an element depends on the elements before it alone.
@@ -22,6 +23,14 @@ pub trait Causal {
     fn forward(&self, x: Rows, order: usize) -> Tensor<3>;
     /// The same outputs one after another, for `rows` rows that become known on the way.
     fn cursor(&self, order: usize, rows: usize) -> Box<dyn Cursor + '_>;
+}
+
+/// A causal network that is told something of each row beside its elements: a class, a coarser code.
+pub trait Told: Causal {
+    /// All outputs in the order `order`, row `i` being told row `i` of `told`: `[B, T], [B, C] -> [B, T, P]`.
+    fn forward_told(&self, x: Rows, order: usize, told: &Rows) -> Tensor<3>;
+    /// The same outputs one after another, for as many rows as `told` has.
+    fn cursor_told(&self, order: usize, told: &Rows) -> Box<dyn Cursor + '_>;
 }
 
 /// A causal network in the middle of some rows.
@@ -230,6 +239,38 @@ pub(super) fn seen(alphabet: Alphabet, previous: &[f32], rows: usize, device: &D
 pub(super) fn host<const D: usize>(x: Tensor<D>) -> Vec<f32> {
     // Reading fails only when the device itself has failed, after which nothing can go on.
     x.try_into_vec_as::<f32>().expect("the device lost its data")
+}
+
+/// What each of the maps `W` makes of what is told of pictures: `[B, C]` says the same of every pixel and becomes
+/// `[B, 1, 1, F]`, `[B, H · W · C]` speaks pixel by pixel and becomes `[B, H, W, F]`. None if there are no maps.
+pub(super) fn told(maps: &[Linear], context: Option<&Rows>, [height, width]: [usize; 2]) -> Vec<Tensor<4>> {
+    let of_each = |context: &Rows| {
+        let [rows, numbers] = context.dims();
+        let each = maps.first().map_or(numbers, |map| map.weight.lazy_shape()[1]);
+        let [height, width] = if numbers == each { [1, 1] } else { [height, width] };
+        let context: Tensor<4> = context.clone().reshape([rows, height, width, each]);
+        maps.iter().map(|map| map.forward(context.clone())).collect()
+    };
+    context.filter(|_| !maps.is_empty()).map_or_else(Vec::new, of_each)
+}
+
+/// What was told of the pixel at `[row, column]`: `[B, 1, 1, F]`.
+pub(super) fn told_at(told: &Tensor<4>, [row, column]: [usize; 2]) -> Tensor<4> {
+    let [_, height, width, _] = told.dims();
+    told.clone().narrow(1, row.min(height - 1), 1).narrow(2, column.min(width - 1), 1)
+}
+
+/// What was told of the pixels of a row: `[B, 1, W, F]`, or `[B, 1, 1, F]` if it is the same for all.
+pub(super) fn told_along(told: &Tensor<4>, row: usize) -> Tensor<4> {
+    told.clone().narrow(1, row.min(told.dims()[1] - 1), 1)
+}
+
+/// The features, and what was told.
+pub(super) fn with(h: Tensor<4>, told: Option<Tensor<4>>) -> Tensor<4> {
+    match told {
+        Some(told) => h + told,
+        None => h,
+    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! without `+ h` in the first. Last come a rectifier, a 1x1 convolution, a rectifier and the 1x1 convolution that gives
-//! the outputs. Class conditioning is left out.
+//! the outputs. A network that is told a class, or of each pixel a coarser code, adds `V c` to `a` (section 2.3).
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
@@ -17,7 +17,8 @@ use genera_kernels::{Activation, activate};
 use genera_rng::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::causal::{Alphabet, Causal, CausalError, Cursor, divides, host, sizes};
+use super::Linear;
+use super::causal::{Alphabet, Causal, CausalError, Cursor, Told, divides, host, sizes, told, told_along, with};
 use super::masked_conv::{Mask, MaskedConv2d, Painter, Raster, RowCache, Taps, elements, pictures, raster};
 use crate::traits::Rows;
 
@@ -52,6 +53,21 @@ impl GatedPixelCnnConfig {
         rng: &mut Rng,
         device: &Device,
     ) -> Result<GatedPixelCnn, CausalError> {
+        self.init_given(shape, alphabet, [outputs, 0], rng, device)
+    }
+
+    /// The same for a network that is told `context` numbers of each picture, or of each pixel of it.
+    ///
+    /// # Errors
+    /// As [`GatedPixelCnnConfig::init`].
+    pub fn init_given(
+        &self,
+        shape: [usize; 3],
+        alphabet: Alphabet,
+        [outputs, context]: [usize; 2],
+        rng: &mut Rng,
+        device: &Device,
+    ) -> Result<GatedPixelCnn, CausalError> {
         let &Self { filters, layers, kernel } = self;
         let [channels, height, width] = shape;
         sizes([("number of channels", channels), ("height", height), ("width", width)])?;
@@ -68,11 +84,16 @@ impl GatedPixelCnnConfig {
                 mix: conv(Mask::B, [filters; 2], [1; 2])?,
             })
         };
-        let layers = (0..layers).map(|i| layer(i == 0)).collect::<Result<_, _>>()?;
+        let made = (0..layers).map(|i| layer(i == 0)).collect::<Result<_, _>>()?;
+        let (conv_1, conv_2) =
+            (conv(Mask::B, [filters; 2], [1; 2])?, conv(Mask::B, [filters, channels * outputs], [1; 2])?);
+        let context =
+            (0..layers).filter(|_| context > 0).map(|_| Linear::new(context, 2 * filters, rng, device)).collect();
         Ok(GatedPixelCnn {
-            layers,
-            conv_1: conv(Mask::B, [filters; 2], [1; 2])?,
-            conv_2: conv(Mask::B, [filters, channels * outputs], [1; 2])?,
+            layers: made,
+            conv_1,
+            conv_2,
+            context,
             shape,
             alphabet,
             outputs,
@@ -87,6 +108,8 @@ pub struct GatedPixelCnn {
     layers: Vec<Layer>,
     conv_1: MaskedConv2d,
     conv_2: MaskedConv2d,
+    /// `V` of all layers; empty if the network is told nothing.
+    context: Vec<Linear>,
     #[module(skip)]
     shape: [usize; 3],
     #[module(skip)]
@@ -122,10 +145,32 @@ impl Causal for GatedPixelCnn {
     }
 
     fn forward(&self, x: Rows, _order: usize) -> Tensor<3> {
+        self.run(x, None)
+    }
+
+    fn cursor(&self, _order: usize, rows: usize) -> Box<dyn Cursor + '_> {
+        self.start(rows, None)
+    }
+}
+
+impl Told for GatedPixelCnn {
+    fn forward_told(&self, x: Rows, _order: usize, told: &Rows) -> Tensor<3> {
+        self.run(x, Some(told))
+    }
+
+    fn cursor_told(&self, _order: usize, told: &Rows) -> Box<dyn Cursor + '_> {
+        self.start(told.dims()[0], Some(told))
+    }
+}
+
+impl GatedPixelCnn {
+    /// All outputs.
+    fn run(&self, x: Rows, context: Option<&Rows>) -> Tensor<3> {
+        let told = told(&self.context, context, [self.shape[1], self.shape[2]]);
         let x = pictures(x, self.shape, self.alphabet);
         let (mut v, mut h) = (x.clone(), x);
         for (i, layer) in self.layers.iter().enumerate() {
-            let a = layer.vertical.forward(v);
+            let a = with(layer.vertical.forward(v), told.get(i).cloned());
             v = gate(a.clone());
             let b = gate(layer.horizontal.forward_onto(h.clone(), layer.link.forward(a)));
             h = if i == 0 { layer.mix.forward(b) } else { layer.mix.forward_onto(b, h) };
@@ -134,7 +179,8 @@ impl Causal for GatedPixelCnn {
         elements(self.conv_2.forward(y), self.shape[0])
     }
 
-    fn cursor(&self, _order: usize, rows: usize) -> Box<dyn Cursor + '_> {
+    /// The same outputs one after another.
+    fn start(&self, rows: usize, context: Option<&Rows>) -> Box<dyn Cursor + '_> {
         let width = self.shape[2];
         let of = |conv: fn(&Layer) -> &MaskedConv2d| -> Vec<_> { self.layers.iter().map(conv).collect() };
         let taps = |convolutions: Vec<&MaskedConv2d>| convolutions.into_iter().map(MaskedConv2d::taps).collect();
@@ -143,6 +189,7 @@ impl Causal for GatedPixelCnn {
         };
         let painter = GatedPainter {
             net: self,
+            told: told(&self.context, context, [self.shape[1], width]),
             vertical: taps(of(|layer| &layer.vertical)),
             horizontal: taps(of(|layer| &layer.horizontal)),
             above: caches(of(|layer| &layer.vertical)),
@@ -164,6 +211,7 @@ impl Causal for GatedPixelCnn {
 /// What both stacks read, and what the vertical one says about the present row.
 struct GatedPainter<'a> {
     net: &'a GatedPixelCnn,
+    told: Vec<Tensor<4>>,
     vertical: Vec<Taps>,
     horizontal: Vec<Taps>,
     above: Vec<RowCache>,
@@ -183,7 +231,8 @@ impl Painter for GatedPainter<'_> {
         self.above.iter_mut().chain(&mut self.left).for_each(|cache| cache.start_row(row));
         self.links.clear();
         for (i, layer) in self.net.layers.iter().enumerate() {
-            let a = self.vertical[i].at(&self.above[i], row, None, None);
+            let told = self.told.get(i).map(|told| told_along(told, row));
+            let a = with(self.vertical[i].at(&self.above[i], row, None, None), told);
             if let Some(next) = self.above.get_mut(i + 1) {
                 next.set(row, 0, 0, &host(gate(a.clone())));
             }

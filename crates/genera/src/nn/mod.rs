@@ -35,7 +35,7 @@ mod wavenet;
 use burn::tensor::{Int, Tensor};
 
 pub(crate) use activation::ActivationName;
-pub use causal::{Alphabet, Causal, CausalError, Cursor, FullPass, Order};
+pub use causal::{Alphabet, Causal, CausalError, Cursor, FullPass, Order, Told};
 pub use conv::Conv2d;
 pub use critic::{ConvCritic, ConvCriticConfig};
 pub use embed::{Condition, Halves, TimestepEmbedding, sinusoids};

@@ -6,8 +6,8 @@
 //! ```
 //!
 //! with `f` the rectifier and `h'` either `h` (residual) or nothing. The paper's blocks are bottlenecks; these are not. A
-//! network that is told something of each picture, a latent or a class, adds `W c` to every `h`: van den Oord et al.
-//! (arXiv:1606.05328), section 2.3.
+//! network that is told something of each picture, a latent or a class, or of each pixel, a coarser code, adds `W c` to every
+//! `h`: van den Oord et al. (arXiv:1606.05328), section 2.3.
 //! What lies right above and to the right can stay unseen however many layers there are: the blind spot that
 //! [`GatedPixelCnn`](super::GatedPixelCnn) removes.
 
@@ -17,7 +17,7 @@ use genera_kernels::{Activation, activate};
 use genera_rng::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::causal::{Alphabet, Causal, CausalError, Cursor, divides, host, sizes};
+use super::causal::{Alphabet, Causal, CausalError, Cursor, Told, divides, host, sizes, told, told_at, with};
 use super::masked_conv::{Mask, MaskedConv2d, Painter, Raster, RowCache, Taps, elements, pictures, raster};
 use super::{LayerNorm, Linear};
 use crate::traits::Rows;
@@ -60,7 +60,7 @@ impl PixelCnnConfig {
         self.init_given(shape, alphabet, [outputs, 0], rng, device)
     }
 
-    /// The same for a network that is told `context` numbers of each picture.
+    /// The same for a network that is told `context` numbers of each picture, or of each pixel of it.
     ///
     /// # Errors
     /// As [`PixelCnnConfig::init`].
@@ -138,14 +138,15 @@ impl Layer {
 }
 
 impl PixelCnn {
-    /// All outputs, given what is told of each picture: `[B, C · H · W], [B, context] -> [B, C · H · W, P]`.
+    /// All outputs, given what is told of each picture, `[B, context]`, or of each pixel, `[B, H · W · context]`:
+    /// `[B, C · H · W] -> [B, C · H · W, P]`.
     pub fn forward_given(&self, x: Rows, context: Option<&Rows>) -> Tensor<3> {
         let told = self.told(context);
         let h = self.conv_in.forward(pictures(x, self.shape, self.alphabet));
-        let h = self.layers.iter().enumerate().fold(with(h, told.first()), |h, (i, layer)| {
+        let h = self.layers.iter().enumerate().fold(with(h, told.first().cloned()), |h, (i, layer)| {
             let inner = layer.prepare(h.clone());
             let h = if self.residual { layer.conv.forward_onto(inner, h) } else { layer.conv.forward(inner) };
-            with(h, told.get(i + 1))
+            with(h, told.get(i + 1).cloned())
         });
         elements(self.last.conv.forward(self.last.prepare(h)), self.shape[0])
     }
@@ -171,19 +172,9 @@ impl PixelCnn {
         })
     }
 
-    /// `W c` of every layer but the last, `[B, 1, 1, filters]`; none if nothing is told.
+    /// `W c` of every layer but the last; none if nothing is told.
     fn told(&self, context: Option<&Rows>) -> Vec<Tensor<4>> {
-        let told =
-            context.into_iter().flat_map(|context| self.context.iter().map(|layer| layer.forward(context.clone())));
-        told.map(|told| told.unsqueeze_dims(&[1, 2])).collect()
-    }
-}
-
-/// The features, and what was told.
-fn with(h: Tensor<4>, told: Option<&Tensor<4>>) -> Tensor<4> {
-    match told {
-        Some(told) => h + told.clone(),
-        None => h,
+        told(&self.context, context, [self.shape[1], self.shape[2]])
     }
 }
 
@@ -202,6 +193,16 @@ impl Causal for PixelCnn {
 
     fn cursor(&self, _order: usize, rows: usize) -> Box<dyn Cursor + '_> {
         self.cursor_given(rows, None)
+    }
+}
+
+impl Told for PixelCnn {
+    fn forward_told(&self, x: Rows, _order: usize, told: &Rows) -> Tensor<3> {
+        self.forward_given(x, Some(told))
+    }
+
+    fn cursor_told(&self, _order: usize, told: &Rows) -> Box<dyn Cursor + '_> {
+        self.cursor_given(told.dims()[0], Some(told))
     }
 }
 
@@ -224,12 +225,13 @@ impl Painter for PixelCnnPainter<'_> {
 
     fn pixel(&mut self, [row, column]: [usize; 2]) -> Vec<f32> {
         let (taps, caches) = (&self.taps, &mut self.caches);
-        let mut h = with(taps[0].at(&caches[0], row, Some(column), None), self.told.first());
+        let told = |layer: usize| self.told.get(layer).map(|told| told_at(told, [row, column]));
+        let mut h = with(taps[0].at(&caches[0], row, Some(column), None), told(0));
         let layers = self.net.layers.iter().chain([&self.net.last]);
         for (i, layer) in (1..).zip(layers) {
             caches[i].set(row, column, 0, &host(layer.prepare(h.clone())));
             let onto = (self.net.residual && i < taps.len() - 1).then_some(h);
-            h = with(taps[i].at(&caches[i], row, Some(column), onto), self.told.get(i));
+            h = with(taps[i].at(&caches[i], row, Some(column), onto), told(i));
         }
         host(h)
     }

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! with a learnt start `s` that stands before the first element, so that position `j` sees the elements before `j`, and
-//! a learnt vector `p_j` for each position. Parameters are named as in nanoGPT, whose weights `wte` and head are tied;
+//! a learnt vector `p_j` for each position. Of a network that is told something of each row, a class, `s = W c`: a class
+//! token in the place of the start. Parameters are named as in nanoGPT, whose weights `wte` and head are tied;
 //! these are not.
 
 use burn::module::{Module, Param};
@@ -16,7 +17,7 @@ use genera_rng::Rng;
 use serde::{Deserialize, Serialize};
 
 use super::activation::ActivationName;
-use super::causal::{Alphabet, Causal, CausalError, Cursor, divides, host, sizes};
+use super::causal::{Alphabet, Causal, CausalError, Cursor, Told, divides, host, sizes};
 use super::{Embedding, LayerNorm, Linear, init};
 use crate::traits::Rows;
 
@@ -59,6 +60,21 @@ impl ImageGptConfig {
         rng: &mut Rng,
         device: &Device,
     ) -> Result<ImageGpt, CausalError> {
+        self.init_given(length, alphabet, [outputs, 0], rng, device)
+    }
+
+    /// The same for a network that is told `context` numbers of each row.
+    ///
+    /// # Errors
+    /// As [`ImageGptConfig::init`].
+    pub fn init_given(
+        &self,
+        length: usize,
+        alphabet: Alphabet,
+        [outputs, context]: [usize; 2],
+        rng: &mut Rng,
+        device: &Device,
+    ) -> Result<ImageGpt, CausalError> {
         let &Self { width, layers, heads, expansion, activation } = self;
         sizes([("length of a row", length), ("width", width), ("number of heads", heads), ("expansion", expansion)])?;
         divides(("the width", width), ("heads", heads))?;
@@ -68,7 +84,10 @@ impl ImageGptConfig {
             weight: init::normal([count, width], EMBEDDING_DEVIATION, rng, device),
         };
         let (wte, wpe) = (embedding(symbols, rng), embedding(length, rng));
-        let start = init::normal([width], EMBEDDING_DEVIATION, rng, device);
+        let start = (context == 0).then(|| init::normal([width], EMBEDDING_DEVIATION, rng, device));
+        // A table of classes, if what is told is an indicator.
+        let token = (context > 0)
+            .then(|| Linear { weight: init::normal([width, context], EMBEDDING_DEVIATION, rng, device), bias: None });
         let block = |rng: &mut Rng| Block {
             ln_1: norm(),
             attn: Attention {
@@ -87,6 +106,7 @@ impl ImageGptConfig {
             wte,
             wpe,
             start,
+            token,
             h: (0..layers).map(|_| block(rng)).collect(),
             ln_f: norm(),
             lm_head: Linear { bias: None, ..Linear::new(width, outputs, rng, device) },
@@ -101,7 +121,10 @@ impl ImageGptConfig {
 pub struct ImageGpt {
     wte: Embedding,
     wpe: Embedding,
-    start: Param<Tensor<1>>,
+    /// `s`; none if the network is told something.
+    start: Option<Param<Tensor<1>>>,
+    /// `W`; none if the network is told nothing.
+    token: Option<Linear>,
     h: Vec<Block>,
     ln_f: LayerNorm,
     lm_head: Linear,
@@ -176,10 +199,30 @@ impl ImageGpt {
         vectors.reshape([rows, length, width])
     }
 
-    /// The start for every row: `[B, 1, width]`.
-    fn starts(&self, rows: usize) -> Tensor<3> {
-        let start: Tensor<3> = self.start.val().unsqueeze();
-        start.repeat_dim(0, rows)
+    /// What stands before the first element of every row, zero if it was to be told and is not: `[B, 1, width]`.
+    fn starts(&self, rows: usize, told: Option<&Rows>) -> Tensor<3> {
+        match (&self.start, self.token.as_ref().zip(told)) {
+            (Some(start), _) => start.val().unsqueeze::<3>().repeat_dim(0, rows),
+            (None, Some((token, told))) => token.forward(told.clone()).unsqueeze_dim(1),
+            (None, None) => Tensor::zeros([rows, 1, self.wpe.weight.lazy_shape()[1]], &self.wpe.weight.device()),
+        }
+    }
+
+    /// All outputs.
+    fn run(&self, x: Rows, told: Option<&Rows>) -> Tensor<3> {
+        let [rows, length] = x.dims();
+        let starts = self.starts(rows, told);
+        let h = match length {
+            1 => starts,
+            _ => Tensor::cat(vec![starts, self.embed(x.narrow(1, 0, length - 1))], 1),
+        };
+        self.transform(h + self.wpe.weight.val().unsqueeze(), &mut vec![None; self.h.len()])
+    }
+
+    /// The same outputs one after another.
+    fn begin(&self, rows: usize, told: Option<&Rows>) -> Box<dyn Cursor + '_> {
+        let starts = self.starts(rows, told);
+        Box::new(ImageGptCursor { net: self, caches: vec![None; self.h.len()], starts, place: 0 })
     }
 
     /// The blocks and the head: `[B, T, width] -> [B, T, P]`.
@@ -199,17 +242,21 @@ impl Causal for ImageGpt {
     }
 
     fn forward(&self, x: Rows, _order: usize) -> Tensor<3> {
-        let [rows, length] = x.dims();
-        let starts = self.starts(rows);
-        let h = match length {
-            1 => starts,
-            _ => Tensor::cat(vec![starts, self.embed(x.narrow(1, 0, length - 1))], 1),
-        };
-        self.transform(h + self.wpe.weight.val().unsqueeze(), &mut vec![None; self.h.len()])
+        self.run(x, None)
     }
 
     fn cursor(&self, _order: usize, rows: usize) -> Box<dyn Cursor + '_> {
-        Box::new(ImageGptCursor { net: self, caches: vec![None; self.h.len()], rows, place: 0 })
+        self.begin(rows, None)
+    }
+}
+
+impl Told for ImageGpt {
+    fn forward_told(&self, x: Rows, _order: usize, told: &Rows) -> Tensor<3> {
+        self.run(x, Some(told))
+    }
+
+    fn cursor_told(&self, _order: usize, told: &Rows) -> Box<dyn Cursor + '_> {
+        self.begin(told.dims()[0], Some(told))
     }
 }
 
@@ -217,7 +264,8 @@ impl Causal for ImageGpt {
 struct ImageGptCursor<'a> {
     net: &'a ImageGpt,
     caches: Vec<KeysValues>,
-    rows: usize,
+    /// `[B, 1, width]`.
+    starts: Tensor<3>,
     place: usize,
 }
 
@@ -225,8 +273,8 @@ impl Cursor for ImageGptCursor<'_> {
     fn advance(&mut self, previous: &[f32]) -> Vec<f32> {
         let device = self.net.wpe.weight.device();
         let h = match self.place {
-            0 => self.net.starts(self.rows),
-            _ => self.net.embed(Tensor::from_data(TensorData::new(previous.to_vec(), [self.rows, 1]), &device)),
+            0 => self.starts.clone(),
+            _ => self.net.embed(Tensor::from_data(TensorData::new(previous.to_vec(), [previous.len(), 1]), &device)),
         };
         let place = Tensor::<1, Int>::from_data([self.place as i32], &device);
         self.place += 1;

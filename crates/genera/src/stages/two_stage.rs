@@ -38,6 +38,17 @@ pub trait TokenPrior: Model + Module + Sample<Tokens> + Cautious<Tokens> + Densi
 
 impl<P: Model + Module + Sample<Tokens> + Cautious<Tokens> + Density<Tokens>> TokenPrior for P {}
 
+/// What a prior over codes is once it has been told the class of each row.
+pub trait GivenPrior: Sample<Tokens> + Density<Tokens> {}
+
+impl<P: Sample<Tokens> + Density<Tokens>> GivenPrior for P {}
+
+/// A prior over codes that can be told the class of each row: `p(c|y)`.
+pub trait ToldPrior: TokenPrior {
+    /// The prior given classes, row `i` having class `labels[i mod len]`; at least one label.
+    fn given(&self, labels: &[usize]) -> Box<dyn GivenPrior + '_>;
+}
+
 /// A discrete code in training, and after `first` steps of it a prior over its codes.
 pub struct TwoStages<A, P> {
     coding: A,
@@ -60,6 +71,39 @@ impl<A: Coding, P: TokenPrior> TwoStages<A, P> {
     pub fn prior(&self) -> &P {
         self.prior.model()
     }
+}
+
+impl<A: Coding, P: ToldPrior> TwoStages<A, P> {
+    /// Both stages given classes, row `i` having class `labels[i mod len]`; at least one label.
+    pub fn given(&self, labels: &[usize]) -> GivenStages<'_, A::Codec> {
+        GivenStages { codec: self.coding.codec(), prior: self.prior().given(labels) }
+    }
+}
+
+/// A code, and the prior over it given the class of each row.
+pub struct GivenStages<'a, C> {
+    codec: &'a C,
+    prior: Box<dyn GivenPrior + 'a>,
+}
+
+impl<C: DiscreteCode> Sample for GivenStages<'_, C> {
+    fn sample(&self, n: usize, rng: &mut Rng) -> Rows {
+        self.codec.decode(self.prior.sample(n, rng))
+    }
+}
+
+impl<C: DiscreteCode> LowerBound for GivenStages<'_, C> {
+    /// `log p(x|c) + log p(c|y)` at the code `c` of `x`.
+    fn lower_bound(&self, x: Rows, _rng: &mut Rng) -> Vec<f64> {
+        bound(self.codec, &*self.prior, x)
+    }
+}
+
+/// `log p(x|c) + log p(c)` in nats at the code `c` of each row.
+fn bound<C: DiscreteCode, P: Density<Tokens> + ?Sized>(codec: &C, prior: &P, x: Rows) -> Vec<f64> {
+    let codes = codec.encode(x.clone());
+    let log_p = codec.log_likelihood(x, codes.clone()) + prior.log_prob(codes);
+    log_p.to_data().convert::<f32>().iter::<f32>().map(f64::from).collect()
 }
 
 /// What the arrays of each stage are called beside the other's.
@@ -89,6 +133,7 @@ impl<A: Coding, P: TokenPrior> Learner for TwoStages<A, P> {
             cautious: Some(self),
             lower_bound: Some(self),
             reconstruct: Some(self.coding.codec()),
+            books: self.coding.view().books,
             ..View::default()
         }
     }
@@ -136,8 +181,6 @@ impl<A: Coding, P: TokenPrior> Cautious for TwoStages<A, P> {
 impl<A: Coding, P: TokenPrior> LowerBound for TwoStages<A, P> {
     /// `log p(x|c) + log p(c)` at the code `c` of `x`: the evidence lower bound of a posterior that is sure of it.
     fn lower_bound(&self, x: Rows, _rng: &mut Rng) -> Vec<f64> {
-        let codes = self.coding.codec().encode(x.clone());
-        let log_p = self.coding.codec().log_likelihood(x, codes.clone()) + self.prior.model().log_prob(codes);
-        log_p.to_data().convert::<f32>().iter::<f32>().map(f64::from).collect()
+        bound(self.coding.codec(), self.prior.model(), x)
     }
 }

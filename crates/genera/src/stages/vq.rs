@@ -1,35 +1,35 @@
-//! The learner of a vector-quantised autoencoder: a descent, and after every step what its codes learn without a gradient.
+//! The learner of a model with books of codes: a descent, and after every step what the books learn without a gradient.
 
 use burn::module::Module;
 use genera_rng::Rng;
 
 use super::Coding;
 use crate::train::Descent;
-use crate::traits::{Batch, Learner, Rows, Scalars, StepError, View};
-use crate::vae::vq::VqVae;
+use crate::traits::{Batch, DiscreteCode, Learner, Model, Rows, Scalars, StepError, View};
+use crate::vae::vq::{Quantising, VqVae};
 use crate::weights::{Weights, WeightsError};
 
-/// A vector-quantised autoencoder in training.
-pub struct VqTraining {
-    descent: Descent<VqVae>,
+/// A model with books of codes in training.
+pub struct VqTraining<M = VqVae> {
+    descent: Descent<M>,
 }
 
-impl VqTraining {
+impl<M: Model + Module + Quantising> VqTraining<M> {
     /// Before the first step of `descent`.
-    pub fn new(descent: Descent<VqVae>) -> Self {
+    pub fn new(descent: Descent<M>) -> Self {
         Self { descent }
     }
 
     /// The model to use.
-    pub fn model(&self) -> &VqVae {
+    pub fn model(&self) -> &M {
         self.descent.model()
     }
 }
 
-impl Coding for VqTraining {
-    type Codec = VqVae;
+impl<M: Model + Module + Quantising + DiscreteCode> Coding for VqTraining<M> {
+    type Codec = M;
 
-    fn codec(&self) -> &VqVae {
+    fn codec(&self) -> &M {
         self.model()
     }
 
@@ -38,15 +38,13 @@ impl Coding for VqTraining {
     }
 }
 
-impl Learner for VqTraining {
+impl<M: Model + Module + Quantising> Learner for VqTraining<M> {
     fn step(&mut self, batches: Vec<Batch>, rng: &mut Rng) -> Result<Scalars, StepError> {
         let rows: Vec<Rows> = batches.iter().map(|batch| batch.x.clone()).collect();
         let scalars = self.descent.step(batches, rng)?;
-        self.descent.change(|mut model| {
+        self.descent.change(|model| {
             let plain = model.clone().valid();
-            let z = Rows::cat(rows.into_iter().map(|x| plain.vectors(x)).collect(), 0);
-            model.quantiser = model.quantiser.clone().updated(&z, &mut rng.fork("codes"));
-            model
+            model.revised(&plain, Rows::cat(rows, 0), rng)
         });
         Ok(scalars)
     }

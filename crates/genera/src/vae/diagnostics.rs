@@ -8,7 +8,7 @@
 use burn::module::Module;
 use genera_rng::Rng;
 
-use super::{Decode, Encode, Gaussian, Posterior, Prior, Surgery, Vae, host};
+use super::{Decode, Encode, Posterior, Prior, Surgery, Vae, host, noise};
 use crate::traits::Rows;
 
 /// A dimension is active if the variance of its mean is above this.
@@ -23,6 +23,10 @@ pub struct Diagnostics {
     pub spread: Vec<f64>,
     /// The mean divergence from the prior, taken apart.
     pub surgery: Surgery,
+    /// One draw of each row's posterior, row-major `[B, L]`: draws of the aggregated posterior.
+    pub aggregate: Vec<f64>,
+    /// As many of the prior.
+    pub prior: Vec<f64>,
 }
 
 impl Diagnostics {
@@ -32,11 +36,16 @@ impl Diagnostics {
     }
 }
 
-impl<E: Module + Encode<Posterior = Gaussian>, D: Module + Decode, P: Module + Prior<E>> Vae<E, D, P> {
-    /// What the latents carry of these rows (their number squared is the cost), from `samples` draws each.
-    pub fn diagnostics(&self, x: Rows, samples: usize, rng: &mut Rng) -> Diagnostics {
-        let rows = x.dims()[0];
-        let q = self.posterior(x, None);
+impl<E: Module + Encode, D: Module + Decode, P: Module + Prior<E>> Vae<E, D, P> {
+    /// What the latents carry of these rows (their number squared is the cost), from `samples` draws each; none of
+    /// posteriors that are no diagonal Gaussians, and of networks that are told a class.
+    pub fn diagnostics(&self, x: Rows, samples: usize, rng: &mut Rng) -> Option<Diagnostics> {
+        if self.config().classes.is_some() {
+            return None;
+        }
+        let (rows, device) = (x.dims()[0], x.device());
+        let posterior = self.posterior(x, None);
+        let q = posterior.gaussian()?;
         let column_means = |values: &[f64]| -> Vec<f64> {
             let width = values.len() / rows.max(1);
             (0..width).map(|j| values.iter().skip(j).step_by(width).sum::<f64>() / rows as f64).collect()
@@ -47,7 +56,10 @@ impl<E: Module + Encode<Posterior = Gaussian>, D: Module + Decode, P: Module + P
             .chunks(centre.len().max(1))
             .flat_map(|row| row.iter().zip(&centre).map(|(value, centre)| (value - centre).powi(2)));
         let divergence = q.divergence().map(|rows| column_means(&host(&rows))).unwrap_or_default();
-        let surgery = Surgery::new(&q, |z| self.prior.log_prob(z, &self.encoder), samples, rng);
-        Diagnostics { divergence, spread: column_means(&squares.collect::<Vec<f64>>()), surgery }
+        let surgery = Surgery::new(q, |z| self.prior.log_prob(z, &self.encoder), samples, rng);
+        let aggregate = host(&q.draw(noise(rows, q.latents(), rng, &device)).0);
+        let prior = host(&self.prior.sample(rows, &self.encoder, rng));
+        let spread = column_means(&squares.collect::<Vec<f64>>());
+        Some(Diagnostics { divergence, spread, surgery, aggregate, prior })
     }
 }

@@ -27,8 +27,13 @@ pub trait Posterior: Clone {
     fn mean(&self) -> Rows;
     /// Each row's distribution `k` times in succession.
     fn repeat(&self, k: usize) -> Self;
-    /// `KL(q ‖ N(0, I))` of each dimension in nats, where it has a closed form: `[B, L]`.
+    /// `KL(q ‖ p)` of each dimension in nats, where it has a closed form, `p` being `N(0, I)`, or fair coins for bits:
+    /// `[B, L]`.
     fn divergence(&self) -> Option<Rows> {
+        None
+    }
+    /// The distribution itself, if it is a diagonal Gaussian.
+    fn gaussian(&self) -> Option<&Gaussian> {
         None
     }
     /// `log q(z|x)` at any `z` with the parameters taken as constants, where it can be had: `[B, L] -> [B]`.
@@ -90,6 +95,10 @@ impl Posterior for Gaussian {
     fn divergence(&self) -> Option<Rows> {
         let variance = (self.log_std.clone() * 2.0).exp();
         Some((self.mean.clone().square() + variance - 1.0) * 0.5 - self.log_std.clone())
+    }
+
+    fn gaussian(&self) -> Option<&Gaussian> {
+        Some(self)
     }
 
     fn frozen_log_prob(&self, z: Rows) -> Option<Tensor<1>> {

@@ -11,6 +11,7 @@
 
 mod anneal;
 mod annealed;
+mod binary;
 mod bound;
 mod decoder;
 mod diagnostics;
@@ -31,6 +32,7 @@ pub mod vq;
 
 pub use anneal::{Annealing, Capacity};
 pub use annealed::AnnealedImportanceSampling;
+pub use binary::{Bits, BitsEncoder, FairCoins};
 pub use decoder::{Decode, Decoder, Likelihood, LikelihoodConfig, Observation, Spread};
 pub use diagnostics::Diagnostics;
 pub use error::VaeError;

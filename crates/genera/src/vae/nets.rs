@@ -169,8 +169,13 @@ impl Down {
     }
 
     pub(super) fn forward(&self, x: Rows) -> Tensor<4> {
+        self.forward_image(images(x, self.shape))
+    }
+
+    /// The same of images: `[B, H, W, C] -> [B, h, w, channels]`.
+    pub(super) fn forward_image(&self, x: Tensor<4>) -> Tensor<4> {
         let each = self.blocks.len() / self.convs.len();
-        self.convs.iter().enumerate().fold(images(x, self.shape), |h, (i, conv)| {
+        self.convs.iter().enumerate().fold(x, |h, (i, conv)| {
             let h = activate(conv.forward(h), Activation::Relu);
             self.blocks[i * each..(i + 1) * each].iter().fold(h, |h, block| block.forward(h))
         })
@@ -199,6 +204,11 @@ impl Up {
     }
 
     pub(super) fn forward(&self, h: Tensor<4>) -> Rows {
+        rows(self.forward_image(h))
+    }
+
+    /// The same as images: `[B, h, w, channels] -> [B, H, W, C]`.
+    pub(super) fn forward_image(&self, h: Tensor<4>) -> Tensor<4> {
         let sizes = sizes(self.shape, self.doubling.len());
         let each = self.blocks.len() / (self.doubling.len() + 1);
         let refine =
@@ -207,7 +217,7 @@ impl Up {
         let h = self.doubling.iter().zip(larger).enumerate().fold(refine(h, 0), |h, (i, (layer, size))| {
             refine(activate(layer.forward(h, *size), Activation::Relu), i + 1)
         });
-        rows(self.output.forward(h))
+        self.output.forward(h)
     }
 }
 

@@ -47,7 +47,7 @@ fn two_dimensional(rotated: bool, free_bits: f64) -> (f64, f64, usize) {
         descent.model().terms(held_out.clone(), None, eps)
     };
     let loss = -mean(&host(terms.log_likelihood - terms.divergence));
-    let diagnostics = descent.model().diagnostics(held_out.narrow(0, 0, 400), 1, &mut Rng::new(7));
+    let diagnostics = descent.model().diagnostics(held_out.narrow(0, 0, 400), 1, &mut Rng::new(7)).unwrap();
     (loss, diagnostics.divergence.iter().sum(), diagnostics.active_units())
 }
 

@@ -5,9 +5,9 @@ use genera::burn::module::{Module, ModuleDisplay};
 use genera::train::Gradients;
 use genera::traits::{Batch, Codec, LowerBound, Model, Rows, Sample};
 use genera::vae::{
-    Annealing, Decode, Decoder, Encode, GaussianEncoder, InverseFlowConfig, InverseFlowEncoder, Learnt,
-    LikelihoodConfig, MixturePrior, NetConfig, Objective, PathGradient, PixelDecoderConfig, PlanarEncoder, Prior,
-    Spread, StandardNormal, Vae, VaeConfig, VampPrior,
+    Annealing, BitsEncoder, Decode, Decoder, Encode, FairCoins, GaussianEncoder, InverseFlowConfig, InverseFlowEncoder,
+    Learnt, LikelihoodConfig, MixturePrior, NetConfig, Objective, PathGradient, PixelDecoderConfig, PlanarEncoder,
+    Prior, Spread, StandardNormal, Vae, VaeConfig, VampPrior,
 };
 use genera::weights::{apply, collect};
 
@@ -132,4 +132,9 @@ fn laws_of_every_objective_posterior_and_prior() {
     laws("inverse flow", small(inverse, normal(), bits, &net, elbo), bits);
     let planar = PlanarEncoder::new(network(PlanarEncoder::<genera::vae::Network>::outputs(3, 2)), 3);
     laws("planar", small(planar, normal(), bits, &net, elbo), bits);
+    let binary = || BitsEncoder::new(network(3), 0.7).unwrap();
+    laws("binary", small(binary(), FairCoins::new(3, &device()), bits, &net, elbo), bits);
+    let iwae = Objective::Iwae { samples: 4, gradient: PathGradient::Reparametrised };
+    laws("binary, many draws", small(binary(), FairCoins::new(3, &device()), bits, &net, iwae), bits);
+    assert!(BitsEncoder::new(network(3), 0.0).is_err());
 }

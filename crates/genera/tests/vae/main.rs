@@ -111,6 +111,42 @@ fn settings_without_a_meaning_are_refused() {
     assert!(none.encoder(&[1, 4, 4], 0, 4, &mut Rng::new(1), &device()).is_err());
 }
 
+/// Pixels that never change invite a deviation of zero, and one row alone a posterior of a point: both are bounded.
+#[test]
+fn constant_pixels_and_a_single_row_stay_finite() {
+    for likelihood in [
+        LikelihoodConfig::Gaussian { spread: Spread::Each },
+        LikelihoodConfig::Gaussian { spread: Spread::Shared },
+        LikelihoodConfig::DiscretisedLogistic { levels: 17, components: 2 },
+        LikelihoodConfig::Bernoulli,
+    ] {
+        for n in [1, 16] {
+            let mut rng = Rng::new(2);
+            let net = NetConfig::Mlp { hidden: vec![8] };
+            let encoder = GaussianEncoder::new(net.encoder(&[3], 0, 4, &mut rng, &device()).unwrap());
+            let decoder = net.decoder(2, 0, &[3], likelihood.parameters(), &mut rng, &device()).unwrap();
+            let decoder = Decoder::new(decoder, likelihood, &device()).unwrap();
+            let vae = VaeConfig::new(2).init(encoder, decoder, StandardNormal::new(2, &device())).unwrap();
+            let config = r#"{"optimizer": {"kind": "adam", "learning_rate": 0.1}, "clip_norm": 5.0}"#;
+            let mut descent = genera::train::Descent::new(vae, serde_json::from_str(config).unwrap(), 300).unwrap();
+            let x = rows(&[1.0, 0.0, 1.0].repeat(n), 3);
+            for step in 0..300 {
+                let batch = Batch { x: x.clone(), labels: None };
+                let scalars = genera::traits::Learner::step(&mut descent, vec![batch], &mut Rng::new(5).at(step));
+                assert!(scalars.unwrap().iter().all(|(_, value)| value.is_finite()), "{likelihood:?}, {n} rows");
+            }
+            let model = descent.model();
+            let drawn = host(model.sample(4, &mut Rng::new(1)));
+            let bound = model.lower_bound(x.clone(), &mut Rng::new(1));
+            assert!(drawn.iter().chain(&bound).all(|value| value.is_finite()), "{likelihood:?}, {n} rows");
+            let found = model.diagnostics(x, 2, &mut Rng::new(1)).unwrap();
+            // Rows that are all alike say nothing.
+            assert_eq!(found.active_units(), 0, "{likelihood:?}, {n} rows");
+            assert!(found.surgery.information.abs() < 1e-6, "{likelihood:?}, {n} rows: {:?}", found.surgery);
+        }
+    }
+}
+
 /// Asked for by name: `cargo test --test vae many_draws -- --ignored --nocapture`, best with `--release`.
 #[test]
 #[ignore = "a measurement of time"]

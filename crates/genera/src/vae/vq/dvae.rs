@@ -15,8 +15,10 @@ use serde::{Deserialize, Serialize};
 
 use super::super::error::some;
 use super::super::{Annealing, Decode, Decoder, Likelihood, LikelihoodConfig, VaeError, host, noise, scalar};
-use super::{GridConfig, GridDecoder, GridEncoder, Sharpness, Temperature, Usage, gumbel, gumbel_max, gumbel_softmax};
-use crate::traits::{Batch, Codec, DiscreteCode, Loss, LowerBound, Model, Net, Rows, Sample, Tokens, View};
+use super::{
+    GridConfig, GridDecoder, GridEncoder, Sharpness, Temperature, Usage, gumbel, gumbel_max, gumbel_softmax, listed,
+};
+use crate::traits::{Batch, Books, Codec, DiscreteCode, Loss, LowerBound, Model, Net, Rows, Sample, Tokens, View};
 
 /// What a [`DiscreteVae`] is, apart from its data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -114,7 +116,7 @@ impl Model for DiscreteVae {
         let relaxed = gumbel_softmax(logits.clone(), noise, tau, self.config.sharpness);
         let fit = self.likelihood_of(x, relaxed.matmul(self.codebook.val())).mean().neg();
         let divergence = self.divergence(logits.clone()).mean();
-        let codes: Vec<usize> = logits.argmax(1).to_data().iter::<i64>().map(|c| c as usize).collect();
+        let codes = listed(&logits.argmax(1).squeeze_dim::<1>(1));
         let perplexity = Usage::of(codes.into_iter(), count).perplexity;
         let parts = vec![
             ("reconstruction", scalar(&fit)),
@@ -126,7 +128,8 @@ impl Model for DiscreteVae {
     }
 
     fn view(&self) -> View<'_> {
-        View { sample: Some(self), lower_bound: Some(self), reconstruct: Some(self), ..View::default() }
+        let (sample, lower_bound) = (Some(self as &dyn Sample), Some(self as &dyn LowerBound));
+        View { sample, lower_bound, reconstruct: Some(self), books: Some(self), ..View::default() }
     }
 }
 
@@ -144,6 +147,12 @@ impl Codec for DiscreteVae {
         let [rows, places] = codes.dims();
         let z = self.codebook.val().select(0, codes.reshape([rows * places]));
         self.decoder.likelihood(z.reshape([rows, places * self.config.width])).mean()
+    }
+}
+
+impl Books for DiscreteVae {
+    fn entries(&self, x: Rows) -> Vec<(&'static str, usize, Vec<usize>)> {
+        vec![("codes", self.config.codes, listed(&self.logits(x).argmax(1).squeeze_dim::<1>(1)))]
     }
 }
 

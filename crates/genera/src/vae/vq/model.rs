@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use super::super::error::within;
 use super::super::{Decode, Decoder, Likelihood, LikelihoodConfig, VaeError, host, scalar};
-use super::{GridConfig, GridDecoder, GridEncoder, Quantised, Quantiser, QuantiserConfig, Usage};
-use crate::traits::{Batch, Codec, DiscreteCode, Loss, LowerBound, Model, Net, Rows, Sample, Tokens, View};
+use super::{GridConfig, GridDecoder, GridEncoder, Quantised, Quantiser, QuantiserConfig, Quantising, Usage, listed};
+use crate::traits::{Batch, Books, Codec, DiscreteCode, Loss, LowerBound, Model, Net, Rows, Sample, Tokens, View};
 
 /// What a [`VqVae`] is, apart from its data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -101,15 +101,22 @@ impl Model for VqVae {
         let features = x.dims()[1];
         let (log_p, Quantised { codes, loss, .. }) = self.reconstruct(x);
         let nats = log_p.mean().neg();
-        let codes = codes.to_data().iter::<i64>().map(|c| c as usize).collect::<Vec<usize>>();
-        let usage = Usage::of(codes.into_iter(), self.quantiser.config().codes);
+        let usage = Usage::of(listed(&codes).into_iter(), self.quantiser.config().codes);
         let parts =
             vec![("reconstruction", scalar(&nats)), ("quantisation", scalar(&loss)), ("perplexity", usage.perplexity)];
         Loss { value: nats * (self.scale / features.max(1) as f64) + loss, parts }
     }
 
     fn view(&self) -> View<'_> {
-        View { sample: Some(self), lower_bound: Some(self), reconstruct: Some(self), ..View::default() }
+        let (sample, lower_bound) = (Some(self as &dyn Sample), Some(self as &dyn LowerBound));
+        View { sample, lower_bound, reconstruct: Some(self), books: Some(self), ..View::default() }
+    }
+}
+
+impl Quantising for VqVae {
+    fn revised(mut self, plain: &Self, x: Rows, rng: &mut Rng) -> Self {
+        self.quantiser = self.quantiser.updated(&plain.vectors(x), &mut rng.fork("codes"));
+        self
     }
 }
 
@@ -127,6 +134,12 @@ impl Codec for VqVae {
         let [rows, places] = codes.dims();
         let z = self.quantiser.vectors(codes.reshape([rows * places]));
         self.decoder.likelihood(z.reshape([rows, places * self.quantiser.config().width])).mean()
+    }
+}
+
+impl Books for VqVae {
+    fn entries(&self, x: Rows) -> Vec<(&'static str, usize, Vec<usize>)> {
+        vec![("codes", self.quantiser.config().codes, listed(&self.quantiser.nearest(self.vectors(x))))]
     }
 }
 
