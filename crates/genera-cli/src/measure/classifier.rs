@@ -45,6 +45,7 @@ pub fn name_for(subject: &Subject<'_>) -> Option<String> {
         | Measure::FrechetRatio(name)
         | Measure::RarestClass(name)
         | Measure::TopProbability(name)
+        | Measure::ClassAccuracy(name)
         | Measure::Kid(name)
         | Measure::Precision(name)
         | Measure::Recall(name)
@@ -168,6 +169,16 @@ impl Judge {
         Ok(scores)
     }
 
+    /// `class-accuracy@CLASSIFIER` of samples whose classes were asked for.
+    pub fn class_accuracy(&self, samples: &Seen, drawn: &Drawn) -> Outcome<Option<Score>> {
+        let Some(value) = drawn.labels.as_deref().and_then(|labels| agreement(samples, labels)) else {
+            return Ok(None);
+        };
+        let standard_error = (value * (1.0 - value) / samples.n as f64).sqrt();
+        let details = json!({ "n": samples.n, "classifier": self.name, "standard_error": standard_error });
+        Ok(Some(score(Measure::ClassAccuracy(self.name.clone()), value, None, None, &details)))
+    }
+
     /// The rows of `drawn`'s view as this classifier wants them.
     pub fn readable(&self, rows: &[f32], drawn: &Drawn) -> Vec<f32> {
         symmetric(rows, drawn.view, drawn.levels)
@@ -225,6 +236,15 @@ fn probabilities(seen: &Seen) -> Outcome<Points<'_>> {
     Ok(Points::new(p, seen.n, *classes)?)
 }
 
-fn argmax(row: &[f32]) -> usize {
-    row.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map_or(0, |(index, _)| index)
+/// The share of rows whose likeliest class is that of `labels`; none of what shows no classes.
+pub fn agreement(seen: &Seen, labels: &[usize]) -> Option<f64> {
+    let (p, classes) = seen.probabilities.as_ref()?;
+    let rows = p.chunks_exact((*classes).max(1)).zip(labels);
+    let right = rows.filter(|(row, label)| argmax(row) == **label).count();
+    (seen.n > 0).then(|| right as f64 / seen.n as f64)
+}
+
+fn argmax<T: Copy + PartialOrd>(row: &[T]) -> usize {
+    let better = |best: usize, at: usize| if row[at] > row[best] { at } else { best };
+    (1..row.len()).fold(0, better)
 }

@@ -117,7 +117,9 @@ pub fn evaluate(subject: &Subject<'_>, plan: &Plan<'_>, mut tell: impl FnMut(Str
             match Judge::open(&name, plan.classifier, plan.runs, subject.device) {
                 Ok(judge) => {
                     let beholder = Beholder::judge(&judge, subject, &drawn, plan, &mut tell)?;
-                    measures.extend(judge.measure(&beholder, &beholder.see(&drawn)?, plan)?);
+                    let seen = beholder.see(&drawn)?;
+                    measures.extend(judge.measure(&beholder, &seen, plan)?);
+                    measures.extend(judge.class_accuracy(&seen, &drawn)?);
                     sweep(&beholder, &mut tell)?;
                 }
                 // Other measures still make sense; an expectation that needs this one is then not met.

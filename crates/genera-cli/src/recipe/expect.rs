@@ -64,6 +64,8 @@ pub enum Measure {
     RarestClass(String),
     /// `top-probability@CLASSIFIER`: the mean probability of the class that the classifier names.
     TopProbability(String),
+    /// `class-accuracy@CLASSIFIER`: the share of samples in which the classifier sees the class that was asked for.
+    ClassAccuracy(String),
     /// `kid@CLASSIFIER`: kernel distance between samples and held-out data on a classifier's features.
     Kid(String),
     /// `precision@CLASSIFIER`: the share of samples that lie where held-out data lie.
@@ -127,11 +129,12 @@ const PLAIN: [(&str, Measure); 14] = [
 ];
 
 type OfClassifier = fn(String) -> Measure;
-const OF_CLASSIFIER: [(&str, OfClassifier); 11] = [
+const OF_CLASSIFIER: [(&str, OfClassifier); 12] = [
     ("frechet", Measure::Frechet),
     ("frechet-ratio", Measure::FrechetRatio),
     ("rarest-class", Measure::RarestClass),
     ("top-probability", Measure::TopProbability),
+    ("class-accuracy", Measure::ClassAccuracy),
     ("kid", Measure::Kid),
     ("precision", Measure::Precision),
     ("recall", Measure::Recall),
@@ -148,6 +151,7 @@ impl fmt::Display for Measure {
             Self::FrechetRatio(classifier) => ("frechet-ratio", classifier),
             Self::RarestClass(classifier) => ("rarest-class", classifier),
             Self::TopProbability(classifier) => ("top-probability", classifier),
+            Self::ClassAccuracy(classifier) => ("class-accuracy", classifier),
             Self::Kid(classifier) => ("kid", classifier),
             Self::Precision(classifier) => ("precision", classifier),
             Self::Recall(classifier) => ("recall", classifier),

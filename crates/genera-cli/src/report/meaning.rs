@@ -19,6 +19,7 @@ pub fn of(measure: &str) -> Option<&'static str> {
             "Mean probability that the classifier gives to its first choice. High when the samples are clearly of some \
              class; it says nothing about their variety."
         }
+        "class-accuracy" => "Share of samples in which a classifier sees the class that was asked for.",
         "inception-score" => {
             "High when each sample is clearly of one class and all classes are there; from 1 to the number of classes. \
              It sees neither variety within a class nor copies."

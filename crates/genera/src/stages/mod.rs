@@ -4,9 +4,11 @@
 //! flow over an autoencoder, latent diffusion. A code comes from one family and its prior from another; here they meet.
 
 mod latent;
+mod latent_diffusion;
 mod two_stage;
 mod vq;
 
 pub use latent::Latent;
+pub use latent_diffusion::{GivenLatent, LatentDiffusion};
 pub use two_stage::{Coding, TokenPrior, TwoStages};
 pub use vq::VqTraining;
