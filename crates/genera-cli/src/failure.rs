@@ -92,6 +92,7 @@ failures!(
     genera::autoregressive::AutoregressiveError,
     genera::continuous::ContinuousError,
     genera::diffusion::DiffusionError,
+    genera::diffusion::DistillationError,
     genera::flow::FlowError,
     genera::gan::GanError,
     genera::features::ClassifierError,

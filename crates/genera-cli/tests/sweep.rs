@@ -84,8 +84,44 @@ fn what_has_no_dial_says_so() {
     let before = std::fs::read(here.join("r/scores.json")).unwrap();
     fail(here, &["eval", "r", "--sweep"], 2, "no caution to turn down");
     fail(here, &["eval", "r", "--sweep=truncation"], 2, "no truncation to turn down");
-    fail(here, &["eval", "r", "--sweep=cold"], 2, "neither temperature, truncation nor all");
+    fail(here, &["eval", "r", "--sweep=guidance"], 2, "no guidance to turn down");
+    fail(here, &["eval", "r", "--sweep=cold"], 2, "neither temperature, truncation, guidance nor all");
     fail(here, &["eval", "r", "--sweep=temperature=0"], 2, "no positive number");
     assert_eq!(std::fs::read(here.join("r/scores.json")).unwrap(), before);
     assert!(text(&genera(here).args(["eval", "--help"]).output().unwrap().stdout).contains("--sweep"));
+}
+
+/// A model that learns with and without the class has one dial more; where a classifier looks, it tells whether samples
+/// are of the class that was asked for.
+#[test]
+fn guidance_is_swept_with_class_accuracy() {
+    let scratch = tempdir().unwrap();
+    let here = scratch.path();
+    let recipe = r#"
+        name = "guided"
+        title = "Digits, told the class nine times of ten"
+        data = { name = "digits", view = "symmetric" }
+        model = { family = "diffusion", schedule = { kind = "cosine", steps = 20 }, conditional = true, label_dropout = 0.1, net = { kind = "mlp", width = 16 } }
+        sample = { solver = "ddim", steps = 4 }
+        measure = { samples = 60, likelihood_rows = 2 }
+        [train]
+        steps = 2
+        batch_size = 8
+        optimizer = { kind = "sgd", learning_rate = 1e-4 }
+        checkpoint_every = 2
+    "#;
+    std::fs::write(here.join("guided.toml"), recipe).unwrap();
+    succeed(here, &["train", "guided.toml", "--out", "r"]);
+    let scores: Value =
+        serde_json::from_str(&succeed(here, &["eval", "r", "--sweep=guidance=0,1,3", "--json"])).unwrap();
+    let sweep = &scores["sweeps"][0];
+    assert_eq!((sweep["kind"].as_str(), sweep["points"].as_array().unwrap().len()), (Some("guidance"), 3));
+    assert!(values(sweep, "accuracy").iter().all(|share| (0.0..=1.0).contains(share)), "{sweep}");
+    assert!(values(sweep, "frechet")[0] != values(sweep, "frechet")[2]);
+    let measures = scores["measures"].as_array().unwrap();
+    assert!(measures.iter().any(|one| one["measure"] == "class-accuracy@digits-classifier"), "{scores}");
+    assert!(succeed(here, &["eval", "r", "--sweep=guidance=2"]).contains("accuracy"));
+    succeed(here, &["report", "r"]);
+    let page = std::fs::read_to_string(here.join("r/report.html")).unwrap();
+    assert!(page.contains("scale of guidance") && page.contains("class accuracy"));
 }

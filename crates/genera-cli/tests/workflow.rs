@@ -260,7 +260,7 @@ fn every_recipe_takes_three_steps() {
         ("vae-digits", &["active-units@held-out", "mutual-information@held-out", "aggregate-divergence@held-out"][..]),
         ("vqvae-digits", &["usage@codes", "perplexity@codes"]),
         ("vqvae2-digits", &["usage@top-codes", "usage@bottom-codes", "perplexity@bottom-codes"]),
-        ("dvae-digits-conditional", &["asked-class@digits-classifier", "usage@codes"]),
+        ("dvae-digits-conditional", &["class-accuracy@digits-classifier", "usage@codes"]),
     ] {
         let scores = fs::read_to_string(here.join(name).join("scores.json")).unwrap();
         assert!(measures.iter().all(|measure| scores.contains(&format!("\"{measure}\""))), "{name}: {scores}");

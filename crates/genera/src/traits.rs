@@ -1,7 +1,7 @@
 //! The page that everything hangs on: what a network, a density, a score, a sampler, a bijection, a code, a
 //! denoiser, a feature extractor, a model and a learner are.
 
-use burn::tensor::{Int, Tensor};
+use burn::tensor::{IndexingUpdateOp, Int, Tensor, TensorData};
 use genera_rng::Rng;
 
 pub use crate::caution::Caution;
@@ -127,6 +127,20 @@ pub trait Denoise {
     /// (0) and the large one (1) on the logarithmic scale: `[B, F]`.
     fn denoise_with_variance(&self, x: Rows, levels: &[Level]) -> (Rows, Option<Rows>) {
         (self.denoise(x, levels), None)
+    }
+
+    /// [`Denoise::denoise`] of a part of a batch, for denoisers that know a sample by its place: row `i` is that of sample
+    /// `samples[i]`, at `levels[i]`, and no sample is there twice: `[B, F] -> [B, F]`.
+    fn denoise_some(&self, samples: &[usize], x: Rows, levels: &[Level]) -> Rows {
+        let (Some(last), device) = (samples.iter().max(), x.device()) else { return x };
+        // Whoever is not asked for is there as zeros.
+        let mut everywhere = vec![levels[0]; last + 1];
+        samples.iter().zip(levels).for_each(|(sample, level)| everywhere[*sample] = *level);
+        let places: Vec<i32> = samples.iter().map(|sample| *sample as i32).collect();
+        let places = Tensor::<1, Int>::from_data(TensorData::from(places.as_slice()), &device);
+        let all = Rows::zeros([last + 1, x.dims()[1]], &device);
+        let all = all.select_assign(0, places.clone(), x, IndexingUpdateOp::Add);
+        self.denoise(all, &everywhere).select(0, places)
     }
 }
 

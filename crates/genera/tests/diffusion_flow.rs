@@ -126,7 +126,7 @@ fn networks_are_differentiated() {
         };
         let levels: Vec<Level> = [0, 10, 20, 30, 45].map(|t| model.levels().training(t)).to_vec();
         let (x, v, u) = (rows(2), rows(3), rows(4));
-        let (x0, pulled) = model.denoise_and_pull(x.clone(), &levels, vec![v.clone(), u]);
+        let (x0, pulled) = model.denoise_and_pull(&[0, 1, 2, 3, 4], x.clone(), &levels, vec![v.clone(), u]);
         let plain = values(&model.denoise(x.clone(), &levels));
         assert!(values(&x0).iter().zip(plain).all(|(a, b)| (a - b).abs() < 1e-5 * b.abs().max(1.0)));
         assert_eq!(pulled.len(), 2);

@@ -4,7 +4,9 @@ use burn::tensor::{Device, Tensor, TensorData};
 use genera::Rng;
 use genera::mcmc::{Langevin, Start};
 use genera::nn::{Activation, Mlp, MlpConfig};
-use genera::score::{Form, Objective, Projection, ScoreError, ScoreMatching, ScoreMatchingConfig, fisher_divergence};
+use genera::score::{
+    Form, Noise, Objective, Projection, ScoreError, ScoreMatching, ScoreMatchingConfig, fisher_divergence,
+};
 use genera::train::{Descent, DescentConfig, Ema, OptimizerConfig, RateSchedule};
 use genera::traits::{Batch, Learner, Model, Rows, Sample, Score};
 use genera_data::Mixture;
@@ -68,6 +70,10 @@ fn trained(objective: Objective, data: &Mixture, steps: u64) -> Descent<ScoreMat
 
 const SLICED: Objective = Objective::Sliced { projection: Projection::Rademacher, projections: 1, form: Form::Reduced };
 
+fn denoising(sigma: f64, noise: Noise) -> Objective {
+    Objective::Denoising { sigma, noise }
+}
+
 #[test]
 fn every_objective_finds_the_score_of_a_gaussian() {
     let gaussian_directions =
@@ -79,7 +85,8 @@ fn every_objective_finds_the_score_of_a_gaussian() {
         (SLICED, gaussian(0.0)),
         (gaussian_directions, gaussian(0.0)),
         (plain, gaussian(0.0)),
-        (Objective::Denoising { sigma: noise }, gaussian(noise)),
+        (denoising(noise, Noise::Single), gaussian(noise)),
+        (denoising(noise, Noise::Mirrored), gaussian(noise)),
     ] {
         let model = trained(objective, &gaussian(0.0), 500);
         let x = points(&truth, 4000, &mut Rng::new(9));
@@ -95,7 +102,8 @@ fn every_objective_finds_the_score_of_a_mixture() {
     for (objective, truth) in [
         (Objective::Implicit, mixture(0.0)),
         (SLICED, mixture(0.0)),
-        (Objective::Denoising { sigma: noise }, mixture(noise)),
+        (denoising(noise, Noise::Single), mixture(noise)),
+        (denoising(noise, Noise::Mirrored), mixture(noise)),
     ] {
         let model = trained(objective, &mixture(0.0), 1200);
         let x = points(&truth, 4000, &mut Rng::new(9));
@@ -130,6 +138,32 @@ fn the_implicit_objective_is_the_fisher_divergence_up_to_a_constant() {
     }
 }
 
+/// The slope of the denoising objective along the scale `c` of the score, over `σ²`, is `(c − 1) tr Σ⁻¹` up to what the
+/// noise adds to `Σ`. One draw sees it through noise of the size `1/σ`; its mirror image takes that away.
+#[test]
+fn mirrored_noise_keeps_the_slope_and_loses_the_variance() {
+    let (sigma, rows, draws, scale, h) = (0.05, 500, 40, 1.5, 0.05);
+    let slopes = |noise: Noise| -> (f64, f64) {
+        let loss = |scale: f64, draw: u64| {
+            let x = points(&gaussian(0.0), rows, &mut Rng::new(3).at(draw));
+            let model = config(denoising(sigma, noise)).init(Scaled { scale }).unwrap();
+            let values = model.loss(Batch { x, labels: None }, &mut Rng::new(4).at(draw)).value;
+            f64::from(values.into_scalar::<f32>())
+        };
+        let slope = |draw| (loss(scale + h, draw) - loss(scale - h, draw)) / (2.0 * h * sigma * sigma);
+        let slopes: Vec<f64> = (0..draws).map(slope).collect();
+        let mean = slopes.iter().sum::<f64>() / draws as f64;
+        (mean, (slopes.iter().map(|s| (s - mean).powi(2)).sum::<f64>() / draws as f64).sqrt())
+    };
+    let exact = (scale - 1.0) * 1.8 / 0.55;
+    let (single, mirrored) = (slopes(Noise::Single), slopes(Noise::Mirrored));
+    for (mean, deviation) in [single, mirrored] {
+        let error = deviation / f64::from(draws as u32).sqrt();
+        assert!((mean - exact).abs() < 4.0 * error + 0.03, "{mean} ± {error}, expected {exact}");
+    }
+    assert!(mirrored.1 < 0.3 * single.1, "{single:?} {mirrored:?}");
+}
+
 /// `c Σ⁻¹ (m − x)` for [`gaussian`].
 #[derive(burn::module::Module, Debug)]
 struct Scaled {
@@ -161,7 +195,7 @@ impl genera::nn::derivative::Linearise for Scaled {
 
 #[test]
 fn samples_follow_the_score_and_not_their_company() {
-    let descent = trained(Objective::Denoising { sigma: 0.2 }, &gaussian(0.0), 300);
+    let descent = trained(denoising(0.2, Noise::Single), &gaussian(0.0), 300);
     let model = descent.model();
     let values = |x: Rows| -> Vec<f32> { x.to_data().iter::<f32>().collect() };
     let all = values(model.sample(600, &mut Rng::new(5)));
@@ -177,8 +211,8 @@ fn hostile_settings_are_errors() {
         config(objective).init(net.init(&mut Rng::new(1), &Device::flex())).unwrap_err()
     };
     for objective in [
-        Objective::Denoising { sigma: 0.0 },
-        Objective::Denoising { sigma: f64::NAN },
+        denoising(0.0, Noise::Single),
+        denoising(f64::NAN, Noise::Mirrored),
         Objective::Sliced { projection: Projection::Gaussian, projections: 0, form: Form::Plain },
     ] {
         assert!(matches!(refused(objective), ScoreError::Range { .. }));

@@ -71,12 +71,14 @@ pub fn say(console: Console, scores: &Scores) -> Outcome {
     table(&rows).iter().try_for_each(|line| console.say(line))?;
     scores.sweeps.iter().try_for_each(|sweep| {
         console.say(format!("\n{} of {} samples each, by {}", sweep.kind, sweep.n, sweep.by))?;
+        let told = sweep.points.iter().all(|point| point.accuracy.is_some());
         let heads = [sweep.kind.as_str(), "precision", "recall", "density", "coverage", "frechet"];
-        let row = |point: &SweepPoint| {
-            [point.at, point.precision, point.recall, point.density, point.coverage, point.frechet].map(number).to_vec()
+        let heads = heads.map(str::to_owned).into_iter().chain(told.then(|| "accuracy".to_owned()));
+        let row = |point: &SweepPoint| -> Vec<String> {
+            let SweepPoint { at, precision, recall, density, coverage, frechet, accuracy } = *point;
+            [at, precision, recall, density, coverage, frechet].into_iter().chain(accuracy).map(number).collect()
         };
-        let rows: Vec<Vec<String>> =
-            std::iter::once(heads.map(str::to_owned).to_vec()).chain(sweep.points.iter().map(row)).collect();
+        let rows: Vec<Vec<String>> = std::iter::once(heads.collect()).chain(sweep.points.iter().map(row)).collect();
         table(&rows).iter().try_for_each(|line| console.say(line))
     })
 }

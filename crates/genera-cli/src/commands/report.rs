@@ -12,6 +12,7 @@ use crate::args::Report as Args;
 use crate::data::{numbers, tensor};
 use crate::export::{Drawn, Picture};
 use crate::failure::Outcome;
+use crate::family::Family;
 use crate::measure::{Draw, Subject};
 use crate::report::{
     Bars, Curve, Density, Facts, Frame, Histogram, Likelihood, Lines, Neighbour, Picture as Shown, Plane, Report,
@@ -26,8 +27,11 @@ const NEIGHBOURS: usize = 12;
 const STATIONS: usize = 7;
 const POINTS: usize = 2000;
 const PATHS: usize = 40;
-/// Cells of the density's grid, a side.
+/// Cells of the density's grid, a side, where a cell costs one evaluation of a network and where it costs a hundred;
+/// and how many are computed together.
 const CELLS: usize = 80;
+const FEW_CELLS: usize = 40;
+const TOGETHER: usize = 800;
 
 pub fn run(context: &Context, args: &Args) -> Outcome {
     let loaded = Loaded::open(&args.run, context)?;
@@ -157,16 +161,20 @@ fn tell_scores(report: &mut Report, scores: &Scores) {
 }
 
 fn lines(sweep: &Sweep) -> Lines {
-    let of = |name: &str, value: fn(&SweepPoint) -> f64| {
-        (name.to_owned(), sweep.points.iter().map(|point| (point.at, value(point))).collect())
+    let of = |name: &str, value: fn(&SweepPoint) -> Option<f64>| {
+        let points = sweep.points.iter().filter_map(|point| Some((point.at, value(point)?)));
+        (name.to_owned(), points.collect::<Vec<(f64, f64)>>())
     };
-    let series = vec![
-        of("precision", |point| point.precision),
-        of("recall", |point| point.recall),
-        of("coverage", |point| point.coverage),
+    let series = [
+        of("precision", |point| Some(point.precision)),
+        of("recall", |point| Some(point.recall)),
+        of("coverage", |point| Some(point.coverage)),
+        of("class accuracy", |point| point.accuracy),
     ];
+    let series = series.into_iter().filter(|(_, points)| !points.is_empty()).collect();
     let x_label = match sweep.kind.as_str() {
         "truncation" => "largest absolute value of the noise".to_owned(),
+        "guidance" => "scale of guidance".to_owned(),
         kind => kind.to_owned(),
     };
     let best = sweep.points.iter().min_by(|a, b| a.frechet.total_cmp(&b.frechet));
@@ -269,23 +277,27 @@ fn densities(subject: &Subject<'_>, points: &[[f64; 2]]) -> Outcome<Vec<Density>
         [low - margin, high + margin]
     };
     let (x, y) = (range(0), range(1));
-    let centre = |[low, high]: [f64; 2], cell: usize| low + (high - low) * (cell as f64 + 0.5) / CELLS as f64;
-    let cells = (0..CELLS).flat_map(|row| (0..CELLS).map(move |column| [centre(x, column), centre(y, row)]));
-    let on_grid = |label: String, values: Vec<f64>| Density { label, x, y, columns: CELLS, values };
+    let centres = |side: usize| {
+        let centre = move |[low, high]: [f64; 2], cell: usize| low + (high - low) * (cell as f64 + 0.5) / side as f64;
+        (0..side).flat_map(move |row| (0..side).map(move |column| [centre(x, column), centre(y, row)]))
+    };
+    let on_grid = |label: String, columns: usize, values: Vec<f64>| Density { label, x, y, columns, values };
     let mut densities = Vec::new();
     if let Some(toy) = subject.data.toy() {
         let truth = toy.density();
-        let values = cells.clone().map(|point| truth.log_density(point).exp()).collect();
-        densities.push(on_grid(format!("the true density of {}", toy.name()), values));
+        let values = centres(CELLS).map(|point| truth.log_density(point).exp()).collect();
+        densities.push(on_grid(format!("the true density of {}", toy.name()), CELLS, values));
     }
     if let Some(model) = subject.trainee.view().density {
-        let rows: Vec<f32> = cells.flatten().map(|value| value as f32).collect();
-        let mut values = Vec::with_capacity(CELLS * CELLS);
-        for chunk in rows.chunks(2 * CELLS) {
+        let along_a_flow = matches!(subject.recipe.model, Family::Diffusion(_) | Family::ContinuousFlow(_));
+        let side = if along_a_flow { FEW_CELLS } else { CELLS };
+        let rows: Vec<f32> = centres(side).flatten().map(|value| value as f32).collect();
+        let mut values = Vec::with_capacity(side * side);
+        for chunk in rows.chunks(2 * TOGETHER) {
             let log_p = numbers(model.log_prob(tensor(chunk.to_vec(), 2, subject.device)).unsqueeze_dim(1))?;
             values.extend(log_p.into_iter().map(|log_p| f64::from(log_p).exp()));
         }
-        densities.push(on_grid("the model's density".to_owned(), values));
+        densities.push(on_grid("the model's density".to_owned(), side, values));
     }
     Ok(densities)
 }

@@ -21,7 +21,7 @@ use crate::run::{RunDir, Score};
 
 /// What is shown of each run, where it was measured, in this order: the measure up to its `@`, the words above its
 /// column, and which end of it is good.
-const COLUMNS: [(&str, &str, Good); 16] = [
+const COLUMNS: [(&str, &str, Good); 17] = [
     ("nats", "likelihood, nats a row", Good::High),
     ("bits-per-dimension", "bits a dimension", Good::Low),
     ("kl", "divergence, nats", Good::Low),
@@ -35,6 +35,7 @@ const COLUMNS: [(&str, &str, Good); 16] = [
     ("coverage", "coverage", Good::High),
     ("rarest-class", "rarest class", Good::High),
     ("top-probability", "surest class", Good::None),
+    ("class-accuracy", "class asked for", Good::High),
     ("memorisation", "nearer to training data", Good::None),
     ("accuracy", "accuracy", Good::High),
     ("samples-per-second", "samples a second", Good::High),

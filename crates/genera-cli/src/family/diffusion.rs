@@ -5,17 +5,19 @@ use genera::burn;
 use genera::burn::module::Module;
 use genera::burn::tensor::Device;
 use genera::diffusion::{
-    Coupling, Diffusion, DiffusionConfig, Levels, ProbabilityFlow, Reflow, Schedule, Target, Times, Variance, Weighting,
+    Coupling, Diffusion, DiffusionConfig, Distillation, Levels, ProbabilityFlow, Reflow, Schedule, Target, Times,
+    Variance, Weighting,
 };
 use genera::nn::unet::{UNet, UNetConfig};
 use genera::nn::{ConditionalMlp, ConditionalMlpConfig, Conditioned, ResidualMlp, ResidualMlpConfig};
 use genera::train::Descent;
 use genera::traits::{Denoise, Density, LowerBound, Net, Rows};
+use genera::vae::NetConfig;
 use genera_metrics::LikelihoodKind;
 use genera_rng::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::{Offers, Trainee, descent};
+use super::{Offers, Trainee, classified, descent};
 use crate::data::Data;
 use crate::failure::{Failure, Outcome};
 use crate::recipe::Recipe;
@@ -53,6 +55,12 @@ pub struct DiffusionSpec {
     /// A second training on the pairs that the first one makes; only for flows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reflow: Option<ReflowSpec>,
+    /// A student that draws in a few steps; only of the karras target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consistency: Option<ConsistencySpec>,
+    /// A classifier of noisy rows that draws samples towards classes, of which the model itself is told nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classifier: Option<NetConfig>,
     /// The network.
     pub net: DenoiserSpec,
 }
@@ -65,6 +73,16 @@ pub struct ReflowSpec {
     pub first: f64,
     /// Steps of Heun's rule from noise to its pair.
     pub steps: usize,
+}
+
+/// When a student is taught.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConsistencySpec {
+    /// The part of all steps that the teacher takes; the rest is the student's.
+    pub first: f64,
+    /// Steps of the grid of levels between which the student learns.
+    pub levels: usize,
 }
 
 /// A network that sees noisy rows.
@@ -101,7 +119,7 @@ impl Net<Conditioned> for Denoiser {
 
 impl DenoiserSpec {
     /// A network for rows of `shape`, for labels if there are `classes`, with `outputs` numbers for each of the input.
-    fn init(
+    pub(super) fn init(
         &self,
         shape: &[usize],
         outputs: usize,
@@ -162,10 +180,42 @@ impl Trainee for Reflow<Denoiser> {
     }
 }
 
+impl Trainee for Distillation<Denoiser> {
+    fn parameters(&self) -> usize {
+        self.model().num_params()
+    }
+
+    fn denoise_given(&self, labels: Vec<usize>) -> Option<Box<dyn Denoise + '_>> {
+        Some(Box::new(self.model().given(labels)))
+    }
+}
+
 impl DiffusionSpec {
     /// A fresh model for the recipe's data, before its first step.
     pub fn trainee(&self, recipe: &Recipe, data: &Data, rng: &mut Rng, device: &Device) -> Outcome<Box<dyn Trainee>> {
         let model = self.init(recipe, data, rng, device)?;
+        let otherwise = self.conditional || self.reflow.is_some() || self.consistency.is_some();
+        if self.classifier.is_some() && otherwise {
+            return Err(Failure::new(
+                "model.classifier: it is for a model that is told no class and trained once; remove conditional, reflow \
+                 and consistency",
+            ));
+        }
+        if let Some(config) = &self.classifier {
+            return classified::beside(model, config, recipe, data, rng, device);
+        }
+        if let Some(ConsistencySpec { first, levels }) = self.consistency {
+            if self.reflow.is_some() {
+                return Err(Failure::new("model: it is trained again either by reflow or by consistency; remove one"));
+            }
+            if !(first > 0.0 && first < 1.0) {
+                return Err(Failure::new(format!("model.consistency.first is {first}; it must be between 0 and 1")));
+            }
+            let steps = recipe.train.steps;
+            let first = ((first * steps as f64).round() as u64).clamp(1, steps.max(2) - 1);
+            let second = steps.saturating_sub(first);
+            return Ok(Box::new(Distillation::new(model, [first, second], levels, recipe.train.descent())?));
+        }
         let Some(ReflowSpec { first, steps }) = self.reflow else { return descent(model, recipe) };
         if !matches!(self.schedule, Schedule::LinearFlow { .. }) {
             return Err(Failure::new("model.reflow: it is for flows; set the schedule to linear-flow"));
@@ -185,7 +235,7 @@ impl DiffusionSpec {
         if guided && !recipe.model.is_guidable() {
             return Err(Failure::new(
                 "sample.guidance: the model never learns to do without the class; set model.conditional = true and \
-                 model.label_dropout = 0.1",
+                 model.label_dropout = 0.1, or model.classifier",
             ));
         }
         // One class more, which says nothing.

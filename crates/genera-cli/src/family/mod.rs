@@ -3,12 +3,14 @@
 mod adversarial;
 mod autoregressive;
 mod classical;
+mod classified;
 mod classifier;
 mod continuous;
 mod diffusion;
 mod energy_model;
 mod expectation_maximisation;
 mod flow;
+mod latent_diffusion;
 mod score;
 mod two_stage;
 mod vae;
@@ -39,6 +41,7 @@ use continuous::ContinuousSpec;
 use diffusion::DiffusionSpec;
 use energy_model::EnergyModelSpec;
 use flow::{DequantisedSpec, EnergySpec};
+use latent_diffusion::LatentDiffusionSpec;
 pub use score::KnownScore;
 use score::{LangevinSpec, ScoreSpec};
 use two_stage::TwoStageSpec;
@@ -79,6 +82,8 @@ pub enum Family {
     DiscreteVae(DiscreteVaeConfig),
     /// A discrete code and an autoregressive prior over it.
     TwoStage(TwoStageSpec),
+    /// An autoencoder and a diffusion of its codes.
+    LatentDiffusion(LatentDiffusionSpec),
     /// A mixture of Gaussians, by expectation maximisation.
     GaussianMixture(GaussianMixtureConfig),
     /// A mixture of Gaussians, by gradient, with or without a network for its posterior.
@@ -221,6 +226,7 @@ impl Family {
             Self::VqVae(config) => vq::quantised(config, recipe, data, &mut rng, device),
             Self::DiscreteVae(config) => vq::relaxed(config, recipe, data, &mut rng, device),
             Self::TwoStage(spec) => spec.trainee(recipe, data, &mut rng, device),
+            Self::LatentDiffusion(spec) => spec.trainee(recipe, data, &mut rng, device),
             Self::GaussianMixture(config) => expectation_maximisation::gaussian_mixture(config, data, &mut rng, device),
             Self::AmortisedMixture(config) => {
                 expectation_maximisation::amortised_mixture(config, recipe, data, &mut rng, device)
@@ -245,18 +251,19 @@ impl Family {
     /// Whether the model is told the class of what it draws.
     pub fn is_conditional(&self) -> bool {
         match self {
-            Self::Diffusion(spec) => spec.conditional,
+            Self::Diffusion(spec) => spec.conditional || spec.classifier.is_some(),
             Self::Flow(config) => flow::is_conditional(config),
             Self::Vae(spec) => spec.conditional,
             Self::TwoStage(spec) => spec.conditional,
             Self::Adversarial(spec) => spec.conditional,
+            Self::LatentDiffusion(spec) => spec.conditional,
             _ => false,
         }
     }
 
     /// Whether the model also learns to do without the class, so that samples can be guided towards it.
     pub fn is_guidable(&self) -> bool {
-        matches!(self, Self::Diffusion(spec) if spec.conditional && spec.label_dropout > 0.0)
+        matches!(self, Self::Diffusion(spec) if spec.conditional && spec.label_dropout > 0.0 || spec.classifier.is_some())
     }
 
     /// What the likelihoods of this family are; none if it has no likelihood.
@@ -278,6 +285,7 @@ impl Family {
             | Self::DivergenceBound(_)
             | Self::Score(_)
             | Self::EnergyModel(_)
+            | Self::LatentDiffusion(_)
             | Self::Langevin(_) => None,
             Self::ContinuousFlow(spec) => spec.likelihood(),
             Self::Classical(_) => Some(LikelihoodKind::Exact),

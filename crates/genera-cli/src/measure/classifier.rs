@@ -45,7 +45,7 @@ pub fn name_for(subject: &Subject<'_>) -> Option<String> {
         | Measure::FrechetRatio(name)
         | Measure::RarestClass(name)
         | Measure::TopProbability(name)
-        | Measure::AskedClass(name)
+        | Measure::ClassAccuracy(name)
         | Measure::Kid(name)
         | Measure::Precision(name)
         | Measure::Recall(name)
@@ -169,15 +169,15 @@ impl Judge {
         Ok(scores)
     }
 
-    /// `asked-class`, of samples that were asked for classes.
-    pub fn obedience(
+    /// `class-accuracy`, of samples whose classes were asked for.
+    pub fn class_accuracy(
         &self,
         beholder: &Beholder<'_>,
         samples: &Seen,
         asked: Option<&[usize]>,
         held_out: Option<&[u16]>,
     ) -> Option<Score> {
-        asked_class(&self.name, samples, asked, (&beholder.held_out, held_out))
+        class_accuracy(&self.name, samples, asked, (&beholder.held_out, held_out))
     }
 
     /// The rows of `drawn`'s view as this classifier wants them.
@@ -205,25 +205,25 @@ impl Judge {
     }
 }
 
-/// `asked-class@CLASSIFIER`: the share of `samples` whose likeliest class is the one that was asked for, in `asked`, beside
-/// that of held-out data; none of samples that were asked for no class.
-fn asked_class(
+/// `class-accuracy@CLASSIFIER`: the share of `samples` whose likeliest class is the one that was asked for, in `asked`,
+/// beside that of held-out data; none of samples that were asked for no class.
+fn class_accuracy(
     name: &str,
     samples: &Seen,
     asked: Option<&[usize]>,
     held_out: (&Seen, Option<&[u16]>),
 ) -> Option<Score> {
-    let share = |seen: &Seen, classes: &mut dyn Iterator<Item = usize>| {
-        let (p, width) = seen.probabilities.as_ref()?;
-        let right = p.chunks_exact(*width).zip(classes).filter(|(row, class)| argmax(row) == *class).count();
-        Some(right as f64 / seen.n.max(1) as f64)
-    };
-    let value = share(samples, &mut asked?.iter().copied())?;
-    let beside = held_out.1.and_then(|labels| share(held_out.0, &mut labels.iter().map(|label| usize::from(*label))));
+    let value = agreement(samples, asked?.iter().copied())?;
+    let labels = held_out.1.map(|labels| labels.iter().map(|label| usize::from(*label)));
+    let beside = labels.and_then(|labels| agreement(held_out.0, labels));
     let n = samples.n as f64;
-    let details = json!({ "n": samples.n, "standard_error": (value * (1.0 - value) / n.max(1.0)).sqrt() });
+    let details = json!({
+        "n": samples.n,
+        "classifier": name,
+        "standard_error": (value * (1.0 - value) / n.max(1.0)).sqrt(),
+    });
     let beside = beside.map(|value| ("held-out data", value));
-    Some(score(Measure::AskedClass(name.to_owned()), value, beside, None, &details))
+    Some(score(Measure::ClassAccuracy(name.to_owned()), value, beside, None, &details))
 }
 
 /// `accuracy@held-out` of a classifier under training.
@@ -256,6 +256,14 @@ fn symmetric(rows: &[f32], view: View, levels: u16) -> Vec<f32> {
 fn probabilities(seen: &Seen) -> Outcome<Points<'_>> {
     let (p, classes) = seen.probabilities.as_ref().ok_or_else(|| Failure::new("no class probabilities"))?;
     Ok(Points::new(p, seen.n, *classes)?)
+}
+
+/// The share of rows whose likeliest class is that of `labels`; none of what shows no classes.
+pub fn agreement(seen: &Seen, labels: impl IntoIterator<Item = usize>) -> Option<f64> {
+    let (p, classes) = seen.probabilities.as_ref()?;
+    let rows = p.chunks_exact((*classes).max(1)).zip(labels);
+    let right = rows.filter(|(row, label)| argmax(row) == *label).count();
+    (seen.n > 0).then(|| right as f64 / seen.n as f64)
 }
 
 fn argmax<T: PartialOrd>(row: &[T]) -> usize {

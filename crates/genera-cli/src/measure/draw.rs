@@ -1,7 +1,7 @@
 //! Drawing rows from a model: in chunks, the same for chunks of any size.
 
 use genera::burn::tensor::Device;
-use genera::diffusion::{Guided, Levels, Moment, Sampler};
+use genera::diffusion::{Guidance, Guided, Levels, Moment, Sampler};
 use genera::traits::{Denoise, Rows, Sample};
 use genera_rng::Rng;
 
@@ -61,6 +61,28 @@ impl<'a> Draw<'a> {
             device: subject.device.clone(),
             chunk: CHUNK,
         }))
+    }
+
+    /// The same chain, guided so; what draws directly stays as it is.
+    pub fn guided(&self, guidance: Guidance) -> Draw<'_> {
+        let way = match &self.way {
+            Way::Chain { denoise, levels, sampler } => Way::Chain {
+                denoise: Box::new(move |labels| denoise(labels)),
+                levels: levels.clone(),
+                sampler: Sampler { guidance: Some(guidance), ..sampler.clone() },
+            },
+            Way::Direct(sample) => Way::Direct(Box::new(move |labels| sample(labels))),
+        };
+        let Self { shape, view, grey_levels, labels, device, chunk, .. } = self;
+        Draw {
+            way,
+            shape: shape.clone(),
+            view: *view,
+            grey_levels: *grey_levels,
+            labels: labels.clone(),
+            device: device.clone(),
+            chunk: *chunk,
+        }
     }
 
     /// Draws `n` rows.

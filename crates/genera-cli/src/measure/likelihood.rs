@@ -41,12 +41,15 @@ pub fn measure(subject: &Subject<'_>, plan: &Plan<'_>) -> Outcome<Vec<Score>> {
         dims: held_out.features(),
         seed: plan.seed,
     };
+    // A classifier may know classes of which the model itself is told nothing.
+    let told = subject.recipe.model.is_conditional()
+        && (subject.trainee.density_given(vec![0]).is_some() || subject.trainee.lower_bound_given(vec![0]).is_some());
     let likelihood = Likelihood::of_rows(&nats, LogJacobian::Constant(log_jacobian), protocol)?;
     let score = |measure: Measure, value: f64, standard_error: f64, baseline: Option<Baseline>| {
         let mut details = record(&likelihood);
         // The record's own is in nats.
         details.insert("standard_error".to_owned(), standard_error.into());
-        if subject.recipe.model.is_conditional() {
+        if told {
             details.insert("given".to_owned(), "the class of each row".into());
         }
         Score { measure: measure.to_string(), value, baseline, record: details }
@@ -129,7 +132,7 @@ fn divergence(subject: &Subject<'_>, plan: &Plan<'_>) -> Outcome<Option<Score>> 
     let fresh = toy.sample(n, &mut Rng::new(plan.seed).fork("held-out")).values().to_vec();
     let truth = toy.density();
     let mut gaps = Vec::with_capacity(n);
-    for chunk in fresh.chunks(2 * CHUNK) {
+    for chunk in fresh.chunks(2 * 8 * CHUNK) {
         let log_p = numbers(model.log_prob(tensor(chunk.to_vec(), 2, subject.device)).unsqueeze_dim(1))?;
         let truths = chunk.chunks_exact(2).map(|point| truth.log_density([point[0].into(), point[1].into()]));
         gaps.extend(truths.zip(log_p).map(|(truth, log_p)| truth - f64::from(log_p)));

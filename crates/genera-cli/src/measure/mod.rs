@@ -123,7 +123,7 @@ pub fn evaluate(subject: &Subject<'_>, plan: &Plan<'_>, mut tell: impl FnMut(Str
                     let seen = beholder.see(&drawn)?;
                     measures.extend(judge.measure(&beholder, &seen, plan)?);
                     let labels = subject.data.held_out().labels().map(|labels| labels.rows());
-                    measures.extend(judge.obedience(&beholder, &seen, drawn.labels.as_deref(), labels));
+                    measures.extend(judge.class_accuracy(&beholder, &seen, drawn.labels.as_deref(), labels));
                     sweep(&beholder, &mut tell)?;
                 }
                 // Other measures still make sense; an expectation that needs this one is then not met.

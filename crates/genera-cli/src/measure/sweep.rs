@@ -1,24 +1,39 @@
-//! Drawing with more and more caution: precision rises, recall falls, and the report shows where the model stands.
+//! Drawing with more and more caution or guidance: precision rises, recall falls, and the report shows where the model
+//! stands.
 
 use std::str::FromStr;
 
 use genera::Caution;
+use genera::diffusion::Guidance;
 use genera_metrics::frechet;
 use genera_rng::Rng;
 
 use super::beholder::Beholder;
-use super::{Draw, Plan, Subject};
+use super::classifier::agreement;
+use super::{Draw, Plan, Subject, Way};
 use crate::data::numbers;
+use crate::export::Drawn;
 use crate::failure::{Failure, Outcome};
 use crate::run::{Sweep, SweepPoint};
 
-/// Name, constructor, usual values.
-type Kind = (&'static str, fn(f64) -> Caution, &'static [f64]);
+/// Name, what is turned, usual values.
+type Kind = (&'static str, Dial, &'static [f64]);
 
-/// The kinds of caution, and the values that are tried if none are named: the last is (next to) the model itself.
-const KINDS: [Kind; 2] = [
-    ("temperature", Caution::Temperature, &[0.3, 0.5, 0.7, 0.8, 0.9, 1.0]),
-    ("truncation", Caution::Truncation, &[0.3, 0.6, 1.0, 1.5, 2.0, 4.0]),
+/// What is turned.
+#[derive(Clone, Copy)]
+enum Dial {
+    /// How a model draws.
+    Caution(fn(f64) -> Caution),
+    /// How strongly a chain is drawn towards the classes that it is told.
+    Guidance,
+}
+
+/// The kinds, and the values that are tried if none are named: of caution the last is (next to) the model itself, of
+/// guidance 1.
+const KINDS: [Kind; 3] = [
+    ("temperature", Dial::Caution(Caution::Temperature), &[0.3, 0.5, 0.7, 0.8, 0.9, 1.0]),
+    ("truncation", Dial::Caution(Caution::Truncation), &[0.3, 0.6, 1.0, 1.5, 2.0, 4.0]),
+    ("guidance", Dial::Guidance, &[0.0, 1.0, 2.0, 4.0, 8.0]),
 ];
 
 /// What `--sweep` asks for.
@@ -39,9 +54,12 @@ impl FromStr for SweepRequest {
         }
         let (name, values) = text.split_once('=').map_or((text, None), |(name, values)| (name, Some(values)));
         let kind = KINDS.iter().position(|(known, ..)| *known == name);
-        let kind = kind.ok_or_else(|| format!("`{name}` is neither temperature, truncation nor all"))?;
+        let kind: usize =
+            kind.ok_or_else(|| format!("`{name}` is neither temperature, truncation, guidance nor all"))?;
+        // No guidance at all is one of its values.
+        let least = matches!(KINDS[kind].1, Dial::Guidance);
         let value = |text: &str| match text.trim().parse::<f64>() {
-            Ok(value) if value > 0.0 && value.is_finite() => Ok(value),
+            Ok(value) if (value > 0.0 || least && value == 0.0) && value.is_finite() => Ok(value),
             _ => Err(format!("`{text}` is no positive number")),
         };
         let values = values.map(|values| values.split(',').map(value).collect::<Result<Vec<f64>, _>>());
@@ -54,7 +72,10 @@ impl FromStr for SweepRequest {
 /// Whether the model has what is to be turned down; before any work.
 pub fn check(subject: &Subject<'_>, requests: &[SweepRequest]) -> Outcome {
     let cautious = subject.trainee.view().cautious;
-    let has = |kind: usize| cautious.is_some_and(|model| model.with_caution(KINDS[kind].1(1.0)).is_some());
+    let has = |kind: usize| match KINDS[kind].1 {
+        Dial::Caution(caution) => cautious.is_some_and(|model| model.with_caution(caution(1.0)).is_some()),
+        Dial::Guidance => subject.recipe.model.is_guidable(),
+    };
     for request in requests {
         let found = match request.kind {
             Some(kind) => has(kind),
@@ -78,17 +99,15 @@ pub fn measure(
 ) -> Outcome<Vec<Sweep>> {
     let mut sweeps: Vec<Sweep> = Vec::new();
     for request in plan.sweeps {
-        for (index, (kind, caution, usual)) in KINDS.iter().enumerate() {
+        for (index, (kind, dial, usual)) in KINDS.iter().enumerate() {
             if request.kind.is_some_and(|kind| kind != index) {
                 continue;
             }
             let values = if request.values.is_empty() { usual } else { request.values.as_slice() };
             let points = values.iter().map(|at| {
-                let point = point(subject, draw, beholder, plan, caution(*at), *at);
-                if let Ok(Some(_)) = point {
-                    tell(format!("{kind} {at}"));
-                }
-                point
+                let Some(drawn) = drawn(subject, draw, plan, *dial, *at)? else { return Ok(None) };
+                tell(format!("{kind} {at}"));
+                point(&drawn, beholder, *at).map(Some)
             });
             let Some(points) = points.collect::<Outcome<Option<Vec<SweepPoint>>>>()? else { continue };
             let (n, by) = (subject.recipe.measure.samples, beholder.name().to_owned());
@@ -99,20 +118,19 @@ pub fn measure(
     Ok(sweeps)
 }
 
-/// The measures at one value; none if the model does not draw with such caution.
-fn point(
-    subject: &Subject<'_>,
-    draw: &Draw<'_>,
-    beholder: &Beholder<'_>,
-    plan: &Plan<'_>,
-    caution: Caution,
-    at: f64,
-) -> Outcome<Option<SweepPoint>> {
+/// Samples at one value, from the same noise at every value; none if the model has no such dial.
+fn drawn(subject: &Subject<'_>, draw: &Draw<'_>, plan: &Plan<'_>, dial: Dial, at: f64) -> Outcome<Option<Drawn>> {
+    let (n, rng) = (subject.recipe.measure.samples, Rng::new(plan.seed).fork("sweep"));
+    let caution = match (dial, &draw.way) {
+        (Dial::Caution(caution), _) => caution(at),
+        (Dial::Guidance, Way::Chain { sampler, .. }) if subject.recipe.model.is_guidable() => {
+            let guidance = Guidance { scale: at, ..sampler.guidance.unwrap_or_else(|| Guidance::of(at)) };
+            return Ok(Some(draw.guided(guidance).rows(n, &rng)?));
+        }
+        (Dial::Guidance, _) => return Ok(None),
+    };
     let cautious = subject.trainee.view().cautious;
     let Some(sampler) = cautious.and_then(|model| model.with_caution(caution)) else { return Ok(None) };
-    let n = subject.recipe.measure.samples;
-    // The same noise at every value.
-    let rng = Rng::new(plan.seed).fork("sweep");
     let mut rows = Vec::new();
     for first in (0..n).step_by(draw.chunk) {
         rows.extend(numbers(sampler.sample(draw.chunk.min(n - first), &mut rng.rows_from(first as u64)))?);
@@ -120,17 +138,23 @@ fn point(
     if let Some(value) = rows.iter().find(|value| !value.is_finite()) {
         return Err(Failure::new(format!("a sample drawn with {caution:?} holds {value}; the model diverged")));
     }
-    let samples = beholder.see(&draw.drawn(rows, None))?;
+    Ok(Some(draw.drawn(rows, None)))
+}
+
+/// The measures of samples drawn at one value.
+fn point(drawn: &Drawn, beholder: &Beholder<'_>, at: f64) -> Outcome<SweepPoint> {
+    let samples = beholder.see(drawn)?;
     let balls = beholder.balls(&samples)?;
     let distance = frechet(&beholder.held_out.points()?, &samples.points()?, beholder.name())?;
-    Ok(Some(SweepPoint {
+    Ok(SweepPoint {
         at,
+        accuracy: drawn.labels.as_deref().and_then(|labels| agreement(&samples, labels.iter().copied())),
         precision: balls.precision,
         recall: balls.recall,
         density: balls.density,
         coverage: balls.coverage,
         frechet: distance.value,
-    }))
+    })
 }
 
 #[cfg(test)]
@@ -142,6 +166,7 @@ mod tests {
         let read = |text: &str| text.parse::<SweepRequest>();
         assert_eq!(read("all").unwrap(), SweepRequest { kind: None, values: vec![] });
         assert_eq!(read("truncation").unwrap(), SweepRequest { kind: Some(1), values: vec![] });
+        assert_eq!(read("guidance=4,0").unwrap(), SweepRequest { kind: Some(2), values: vec![0.0, 4.0] });
         let values = read("temperature=1, 0.5").unwrap();
         assert_eq!(values, SweepRequest { kind: Some(0), values: vec![0.5, 1.0] });
         for nonsense in ["", "temp", "temperature=", "temperature=x", "temperature=0", "truncation=-1", "all=1"] {

@@ -104,20 +104,29 @@ recipes!(
     "ssm-moons",
     "dsm-moons",
     "ebm-2d",
+    "ebm-digits",
     // Lecture 12: noise-conditional scores and stochastic equations.
     "ncsn-gmm",
     "ve-moons",
     "vp-moons",
     "subvp-moons",
     "vp-mnist",
+    "ncsn-mnist",
     // Lecture 13: flow matching and the probability flow.
     "edm-moons",
     "flow-matching-moons",
     "reflow-moons",
     "flow-matching-mnist",
+    "edm-fashion",
+    "consistency-moons",
+    "consistency-mnist",
     // Lecture 14: guidance.
     "cfg-moons",
     "cfg-mnist",
+    "classifier-guidance-digits",
+    "classifier-guidance-mnist",
+    "latent-diffusion-digits",
+    "latent-diffusion-fashion",
 );
 
 /// The names, in the order of the list above.

@@ -64,6 +64,8 @@ pub enum Measure {
     RarestClass(String),
     /// `top-probability@CLASSIFIER`: the mean probability of the class that the classifier names.
     TopProbability(String),
+    /// `class-accuracy@CLASSIFIER`: the share of samples in which the classifier sees the class that was asked for.
+    ClassAccuracy(String),
     /// `kid@CLASSIFIER`: kernel distance between samples and held-out data on a classifier's features.
     Kid(String),
     /// `precision@CLASSIFIER`: the share of samples that lie where held-out data lie.
@@ -78,8 +80,6 @@ pub enum Measure {
     Coverage(String),
     /// `memorisation@CLASSIFIER`: the chance that a sample is nearer to the training data than a held-out row is.
     Memorisation(String),
-    /// `asked-class@CLASSIFIER`: the share of samples that look like the class that the model was told.
-    AskedClass(String),
     /// `usage@BOOK`: the share of a book's entries that held-out data name.
     Usage(String),
     /// `perplexity@BOOK`: as many entries as the held-out data would name if they named all alike.
@@ -148,6 +148,7 @@ const OF_CLASSIFIER: [(&str, OfClassifier); 14] = [
     ("frechet-ratio", Measure::FrechetRatio),
     ("rarest-class", Measure::RarestClass),
     ("top-probability", Measure::TopProbability),
+    ("class-accuracy", Measure::ClassAccuracy),
     ("kid", Measure::Kid),
     ("precision", Measure::Precision),
     ("recall", Measure::Recall),
@@ -155,7 +156,6 @@ const OF_CLASSIFIER: [(&str, OfClassifier); 14] = [
     ("density", Measure::Density),
     ("coverage", Measure::Coverage),
     ("memorisation", Measure::Memorisation),
-    ("asked-class", Measure::AskedClass),
     ("usage", Measure::Usage),
     ("perplexity", Measure::Perplexity),
 ];
@@ -167,6 +167,7 @@ impl fmt::Display for Measure {
             Self::FrechetRatio(classifier) => ("frechet-ratio", classifier),
             Self::RarestClass(classifier) => ("rarest-class", classifier),
             Self::TopProbability(classifier) => ("top-probability", classifier),
+            Self::ClassAccuracy(classifier) => ("class-accuracy", classifier),
             Self::Kid(classifier) => ("kid", classifier),
             Self::Precision(classifier) => ("precision", classifier),
             Self::Recall(classifier) => ("recall", classifier),
@@ -174,7 +175,6 @@ impl fmt::Display for Measure {
             Self::Density(classifier) => ("density", classifier),
             Self::Coverage(classifier) => ("coverage", classifier),
             Self::Memorisation(classifier) => ("memorisation", classifier),
-            Self::AskedClass(classifier) => ("asked-class", classifier),
             Self::Usage(book) => ("usage", book),
             Self::Perplexity(book) => ("perplexity", book),
             plain => {

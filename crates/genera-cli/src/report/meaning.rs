@@ -31,7 +31,7 @@ pub fn of(measure: &str) -> Option<&'static str> {
             "Divergence of the mean posterior over held-out rows from the prior, in nats: what a better prior could win. With \
              the mutual information it makes up the mean divergence of the posteriors."
         }
-        "asked-class" => {
+        "class-accuracy" => {
             "Share of the samples that a classifier takes for the class that the model was told to draw. Held-out data of \
              each class score no more than the classifier's accuracy."
         }

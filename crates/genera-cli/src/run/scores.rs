@@ -37,7 +37,7 @@ impl Scores {
 /// Fidelity and variety as a model draws with more and more caution.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sweep {
-    /// `temperature` or `truncation`.
+    /// `temperature`, `truncation` or `guidance`.
     pub kind: String,
     /// What compared samples with held-out data.
     pub by: String,
@@ -45,15 +45,18 @@ pub struct Sweep {
     pub n: usize,
     /// Of the samples: the same noise at each value.
     pub seed: u64,
-    /// From the most caution to none.
+    /// In rising order of the value: of temperature and truncation from the most caution to none, of guidance from none up.
     pub points: Vec<SweepPoint>,
 }
 
 /// One value of a sweep.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SweepPoint {
-    /// The temperature, or the largest absolute value of the noise.
+    /// The temperature, the largest absolute value of the noise, or the scale of guidance.
     pub at: f64,
+    /// The share of samples in which the classes that were asked for are seen, where a classifier looks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accuracy: Option<f64>,
     pub precision: f64,
     pub recall: f64,
     pub density: f64,

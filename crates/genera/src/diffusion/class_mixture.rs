@@ -131,4 +131,9 @@ impl Denoise for GivenClass<'_> {
     fn denoise(&self, x: Rows, levels: &[Level]) -> Rows {
         by_row(x, levels, |i, row, level| self.mixture.classes[self.labels[i % self.labels.len()]].mean(row, level))
     }
+
+    fn denoise_some(&self, samples: &[usize], x: Rows, levels: &[Level]) -> Rows {
+        let class = |i: usize| self.labels[samples[i] % self.labels.len()];
+        by_row(x, levels, |i, row, level| self.mixture.classes[class(i)].mean(row, level))
+    }
 }

@@ -67,7 +67,7 @@ impl ProbabilityFlow {
 
     pub(super) fn carried(&self, denoise: &dyn Denoise, clip: &Clip, levels: &Levels, x: Rows, span: [f64; 2]) -> Rows {
         let ([rows, features], device) = (x.dims(), x.device());
-        let slope = Way { denoise, clip, levels, rows, features, device: &device };
+        let slope = Way { denoise, clip, levels, features, device: &device };
         let y: Vec<f64> = host(&x).into_iter().map(f64::from).collect();
         let y = Solver::adaptive(self.tolerance).solve(&slope, &y, span).y;
         Tensor::from_data(
@@ -99,7 +99,7 @@ impl ProbabilityFlow {
             let here = ROWS.min(rows - first);
             let x: Vec<f64> = host(&x.clone().narrow(0, first, here)).into_iter().map(f64::from).collect();
             let directions = self.divergence.directions_of(&x, features);
-            let field = Volume { denoise, levels, directions, rows: here, features, device: &device };
+            let field = Volume { denoise, levels, directions, features, device: &device };
             let start: Vec<f64> = x.chunks_exact(features).flat_map(|x| x.iter().copied().chain([0.0])).collect();
             let solution = solver.solve(&field, &start, [levels.lowest().time, levels.top().time]);
             scored.nats.extend(solution.y.chunks_exact(features + 1).map(|y| prior(&y[..features]) + y[features]));
@@ -110,20 +110,34 @@ impl ProbabilityFlow {
     }
 }
 
-/// `σ'/σ` and `α' − α σ'/σ` of the slope at a time.
-fn coefficients(levels: &Levels, t: f64) -> (Level, f64, f64) {
-    let (level, slope) = (levels.level(t), levels.slope(t));
-    let shrink = slope.sigma / level.sigma;
-    (level, shrink, slope.alpha - level.alpha * shrink)
+/// What the slope depends on beside the rows, one a row.
+struct At {
+    levels: Vec<Level>,
+    /// `σ'/σ` and `α' − α σ'/σ`.
+    factors: Vec<(f64, f64)>,
 }
 
-/// All rows of a batch, those that are not asked for at clean zeros: a denoiser may know a row by its place.
-fn whole(rows: usize, width: usize, asked: &[usize], values: impl Fn(usize, usize) -> f64, device: &Device) -> Rows {
-    let mut all = vec![0.0_f32; rows * width];
-    for (i, row) in asked.iter().enumerate() {
-        (0..width).for_each(|j| all[row * width + j] = values(i, j) as f32);
+impl At {
+    fn of(levels: &Levels, t: &[f64]) -> Self {
+        let at = |t: &f64| {
+            let (level, slope) = (levels.level(*t), levels.slope(*t));
+            let shrink = slope.sigma / level.sigma;
+            (level, (shrink, slope.alpha - level.alpha * shrink))
+        };
+        let (levels, factors) = t.iter().map(at).unzip();
+        Self { levels, factors }
     }
-    Tensor::from_data(TensorData::new(all, [rows, width]), device)
+}
+
+/// `dx/dt` of a row.
+fn slope((of_x, of_x0): (f64, f64), x: &[f64], x0: &[f32]) -> impl Iterator<Item = f64> {
+    x.iter().zip(x0).map(move |(x, x0)| of_x * x + of_x0 * f64::from(*x0))
+}
+
+/// `[n, F]` numbers of states of `width` numbers each, of which the first `F` are the rows.
+fn rows_of(states: &[f64], width: usize, features: usize, device: &Device) -> Rows {
+    let rows: Vec<f32> = states.chunks_exact(width).flat_map(|state| &state[..features]).map(|v| *v as f32).collect();
+    Tensor::from_data(TensorData::new(rows, [states.len() / width, features]), device)
 }
 
 /// The flow of `x` alone.
@@ -131,7 +145,6 @@ struct Way<'a> {
     denoise: &'a dyn Denoise,
     clip: &'a Clip,
     levels: &'a Levels,
-    rows: usize,
     features: usize,
     device: &'a Device,
 }
@@ -141,17 +154,13 @@ impl Field for Way<'_> {
         self.features
     }
 
-    fn slope(&self, rows: &[usize], t: &[f64], y: &[f64]) -> Vec<f64> {
-        let at: Vec<(Level, f64, f64)> = t.iter().map(|t| coefficients(self.levels, *t)).collect();
-        let mut everywhere = vec![at.first().map_or_else(|| self.levels.top(), |at| at.0); self.rows];
-        rows.iter().zip(&at).for_each(|(row, at)| everywhere[*row] = at.0);
-        let x = whole(self.rows, self.features, rows, |i, j| y[i * self.features + j], self.device);
-        let x0 = host(&self.clip.apply(self.denoise.denoise(x, &everywhere)));
-        let value = |i: usize, j: usize| {
-            let (_, of_x, of_x0) = at[i];
-            of_x * y[i * self.features + j] + of_x0 * f64::from(x0[rows[i] * self.features + j])
-        };
-        (0..rows.len() * self.features).map(|at| value(at / self.features, at % self.features)).collect()
+    fn slope(&self, samples: &[usize], t: &[f64], y: &[f64]) -> Vec<f64> {
+        let features = self.features;
+        let at = At::of(self.levels, t);
+        let x = rows_of(y, features, features, self.device);
+        let x0 = host(&self.clip.apply(self.denoise.denoise_some(samples, x, &at.levels)));
+        let rows = y.chunks_exact(features).zip(x0.chunks_exact(features)).zip(&at.factors);
+        rows.flat_map(|((x, x0), factors)| slope(*factors, x, x0)).collect()
     }
 }
 
@@ -160,7 +169,6 @@ struct Volume<'a> {
     denoise: &'a dyn Differentiable,
     levels: &'a Levels,
     directions: Directions,
-    rows: usize,
     features: usize,
     device: &'a Device,
 }
@@ -170,33 +178,30 @@ impl Field for Volume<'_> {
         self.features + 1
     }
 
-    fn slope(&self, rows: &[usize], t: &[f64], y: &[f64]) -> Vec<f64> {
-        let (features, width) = (self.features, self.width());
-        let at: Vec<(Level, f64, f64)> = t.iter().map(|t| coefficients(self.levels, *t)).collect();
-        let mut everywhere = vec![at.first().map_or_else(|| self.levels.top(), |at| at.0); self.rows];
-        rows.iter().zip(&at).for_each(|(row, at)| everywhere[*row] = at.0);
-        let x = whole(self.rows, features, rows, |i, j| y[i * width + j], self.device);
-        let v = self.directions.of(rows, features);
-        let stride = rows.len() * features;
-        let v: Vec<&[f32]> = v.chunks_exact(stride.max(1)).collect();
-        let spread = |v: &&[f32]| whole(self.rows, features, rows, |i, j| f64::from(v[i * features + j]), self.device);
-        let (x0, pulled) = self.denoise.denoise_and_pull(x, &everywhere, v.iter().map(spread).collect());
-        let x0 = host(&x0);
-        let mut traces = vec![0.0; rows.len()];
-        for (v, pulled) in v.iter().zip(pulled) {
+    fn slope(&self, samples: &[usize], t: &[f64], y: &[f64]) -> Vec<f64> {
+        let (features, width, n) = (self.features, self.width(), samples.len());
+        let at = At::of(self.levels, t);
+        let x = rows_of(y, width, features, self.device);
+        let directions = self.directions.of(samples, features);
+        let directions: Vec<&[f32]> = directions.chunks_exact((n * features).max(1)).collect();
+        let tensor = |v: &&[f32]| Tensor::from_data(TensorData::new(v.to_vec(), [n, features]), self.device);
+        let cotangents = directions.iter().map(tensor).collect();
+        let (x0, pulled) = self.denoise.denoise_and_pull(samples, x, &at.levels, cotangents);
+        let mut traces = vec![0.0; n];
+        for (v, pulled) in directions.iter().zip(pulled) {
             let pulled = host(&pulled);
-            for (i, (trace, v)) in traces.iter_mut().zip(v.chunks_exact(features)).enumerate() {
-                let along = v.iter().zip(&pulled[rows[i] * features..]);
-                *trace += self.directions.weight() * along.map(|(v, p)| f64::from(*v) * f64::from(*p)).sum::<f64>();
+            let rows = v.chunks_exact(features).zip(pulled.chunks_exact(features));
+            for (trace, (v, pulled)) in traces.iter_mut().zip(rows) {
+                let along = v.iter().zip(pulled).map(|(v, p)| f64::from(*v) * f64::from(*p)).sum::<f64>();
+                *trace += self.directions.weight() * along;
             }
         }
-        let mut out = Vec::with_capacity(rows.len() * width);
-        for (i, row) in rows.iter().enumerate() {
-            let (_, of_x, of_x0) = at[i];
-            let clean = &x0[row * features..(row + 1) * features];
-            out.extend(y[i * width..].iter().zip(clean).map(|(x, x0)| of_x * x + of_x0 * f64::from(*x0)));
-            out.push(of_x * features as f64 + of_x0 * traces[i]);
-        }
-        out
+        let x0 = host(&x0);
+        let rows = y.chunks_exact(width).zip(x0.chunks_exact(features)).zip(&at.factors).zip(traces);
+        rows.flat_map(|(((y, x0), factors), trace)| {
+            let growth = factors.0 * features as f64 + factors.1 * trace;
+            slope(*factors, &y[..features], x0).chain([growth])
+        })
+        .collect()
     }
 }

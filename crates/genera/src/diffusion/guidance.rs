@@ -76,17 +76,27 @@ impl Denoise for Guided<'_> {
 
     fn denoise_with_variance(&self, x: Rows, levels: &[Level]) -> (Rows, Option<Rows>) {
         let (given, variance) = self.given.denoise_with_variance(x.clone(), levels);
-        let scales: Vec<f64> = levels.iter().map(|level| self.guidance.at(level)).collect();
-        if scales.iter().all(|scale| *scale == 1.0) {
-            return (given, variance);
-        }
-        let against = self.against.denoise(x.clone(), levels);
-        let guided = against.clone() + (given.clone() - against) * column(scales.into_iter(), &x);
-        (if self.guidance.rescale > 0.0 { self.rescaled(&x, &given, guided, levels) } else { guided }, variance)
+        (self.guided(given, levels, x.clone(), || self.against.denoise(x, levels)), variance)
+    }
+
+    fn denoise_some(&self, samples: &[usize], x: Rows, levels: &[Level]) -> Rows {
+        let given = self.given.denoise_some(samples, x.clone(), levels);
+        self.guided(given, levels, x.clone(), || self.against.denoise_some(samples, x, levels))
     }
 }
 
 impl Guided<'_> {
+    /// The prediction `given`, drawn away from `against`, which is not asked for where it would not count.
+    fn guided(&self, given: Rows, levels: &[Level], x: Rows, against: impl FnOnce() -> Rows) -> Rows {
+        let scales: Vec<f64> = levels.iter().map(|level| self.guidance.at(level)).collect();
+        if scales.iter().all(|scale| *scale == 1.0) {
+            return given;
+        }
+        let against = against();
+        let guided = against.clone() + (given.clone() - against) * column(scales.into_iter(), &x);
+        if self.guidance.rescale > 0.0 { self.rescaled(&x, &given, guided, levels) } else { guided }
+    }
+
     fn rescaled(&self, x: &Rows, given: &Rows, guided: Rows, levels: &[Level]) -> Rows {
         let alpha = column(levels.iter().map(|level| level.alpha), x);
         // σ times the predicted noise: the factor of a row drops out of a ratio of deviations.

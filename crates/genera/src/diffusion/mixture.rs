@@ -111,6 +111,10 @@ impl Denoise for MixtureDenoiser {
         let means: Vec<f32> = means.map(|v| v as f32).collect();
         Tensor::from_data(TensorData::new(means, [rows, width]), &device)
     }
+
+    fn denoise_some(&self, _: &[usize], x: Rows, levels: &[Level]) -> Rows {
+        self.denoise(x, levels)
+    }
 }
 
 impl MixtureDenoiser {
@@ -144,7 +148,7 @@ impl MixtureDenoiser {
 }
 
 impl Differentiable for MixtureDenoiser {
-    fn denoise_and_pull(&self, x: Rows, levels: &[Level], cotangents: Vec<Rows>) -> (Rows, Vec<Rows>) {
+    fn denoise_and_pull(&self, _: &[usize], x: Rows, levels: &[Level], cotangents: Vec<Rows>) -> (Rows, Vec<Rows>) {
         let ([rows, width], device) = (x.dims(), x.device());
         let points: Vec<f64> = host(&x).into_iter().map(f64::from).collect();
         let pull = |v: Rows| -> Rows {

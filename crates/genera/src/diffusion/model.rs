@@ -14,7 +14,7 @@ use genera_rng::Rng;
 
 use super::sampler::{noise, start};
 use super::{
-    Coefficients, Differentiable, DiffusionConfig, Guided, Level, Levels, Times, Transition, Variance,
+    Coefficients, Differentiable, DiffusionConfig, Given, Guided, Level, Levels, Target, Times, Transition, Variance,
     VariationalBound, decoder,
 };
 use crate::nn::Conditioned;
@@ -23,8 +23,11 @@ use crate::traits::{Batch, Denoise, Density, Loss, LowerBound, Model, Net, Rows,
 /// The factor of the bound in the hybrid loss.
 const BOUND: f64 = 0.001;
 
-/// How many values a network sees at once when it denoises, about.
+/// How many values a network sees at once, about.
 const VALUES_AT_ONCE: usize = 1 << 12;
+
+/// How many rows it sees at once: fewer cost as much as these, and more are no faster.
+const ROWS_AT_ONCE: std::ops::RangeInclusive<usize> = 16..=256;
 
 /// How many rows it sees at once when it is differentiated.
 const ROWS_OF_A_PULL: usize = 64;
@@ -51,6 +54,11 @@ impl<N: Module> Diffusion<N> {
         Self { net, config, levels, chain, paired: Vec::new() }
     }
 
+    /// The same network, whose output means something else.
+    pub(super) fn aimed_at(self, target: Target) -> Self {
+        Self { config: DiffusionConfig { target, ..self.config }, ..self }
+    }
+
     /// The same model, whose next batch is paired with the noise `eps`, row-major.
     pub(super) fn paired_with(self, eps: Vec<f32>) -> Self {
         Self { paired: eps, ..self }
@@ -70,7 +78,7 @@ impl<N: Module + Net<Conditioned, Rows>> Diffusion<N> {
 
     /// The same model for given classes: row `i` of what is denoised or sampled has class `labels[i mod len]`.
     pub fn given(&self, labels: Vec<usize>) -> Given<'_, N> {
-        Given { model: self, labels }
+        Given::new(self, labels)
     }
 
     /// The class that says nothing, if the model knows one.
@@ -81,7 +89,7 @@ impl<N: Module + Net<Conditioned, Rows>> Diffusion<N> {
     /// `log p(x)` in nats by the probability flow (as configured, or exactly to 1e-5), with what it cost, for given
     /// classes as in [`Diffusion::given`]: `[B, F] -> B numbers`.
     pub fn flow_likelihood(&self, x: Rows, labels: &[usize]) -> super::Scored {
-        let given = Given { model: self, labels: labels.to_vec() };
+        let given = self.given(labels.to_vec());
         self.config.likelihood.unwrap_or_default().score(&given, &self.levels, x)
     }
 
@@ -119,9 +127,9 @@ impl<N: Module + Net<Conditioned, Rows>> Diffusion<N> {
     ///
     /// The network always sees pieces of one size, the last one filled up: that bounds memory, and matrix products
     /// round differently for different numbers of rows, so that a row would otherwise depend on its company.
-    fn denoise_given(&self, x: Rows, levels: &[Level], labels: &[usize]) -> (Rows, Option<Rows>) {
+    pub(super) fn denoise_given(&self, x: Rows, levels: &[Level], labels: &[usize]) -> (Rows, Option<Rows>) {
         let (mut means, mut fractions) = (Vec::new(), Vec::new());
-        let size = (VALUES_AT_ONCE / x.dims()[1].max(1)).clamp(16, 1024);
+        let size = (VALUES_AT_ONCE / x.dims()[1].max(1)).clamp(*ROWS_AT_ONCE.start(), *ROWS_AT_ONCE.end());
         for piece in self.pieces(&x, size, levels, labels) {
             let (mean, fraction) = self.denoise_piece(piece.fill(&x), &piece);
             means.push(mean.narrow(0, 0, piece.rows));
@@ -151,26 +159,47 @@ impl<N: Module + Net<Conditioned, Rows>> Diffusion<N> {
 
     /// `x̂₀` of a filled piece, and the fraction of [`Diffusion::predict`].
     fn denoise_piece(&self, x_t: Rows, piece: &Piece) -> (Rows, Option<Rows>) {
+        self.estimate(x_t, &piece.coefficients, piece.classes.as_deref())
+    }
+
+    /// `x̂₀` of all rows at once, with the gradients that the weights have: `[B, F] -> [B, F]`.
+    pub(super) fn clean(&self, x_t: Rows, levels: &[Level], labels: Option<&[usize]>) -> Rows {
+        let coefficients: Vec<Coefficients> = levels.iter().map(|l| self.config.target.coefficients(*l)).collect();
+        self.estimate(x_t, &coefficients, labels).0
+    }
+
+    fn estimate(&self, x_t: Rows, coefficients: &[Coefficients], labels: Option<&[usize]>) -> (Rows, Option<Rows>) {
         let device = x_t.device();
-        let (f, fraction) = self.predict(x_t.clone(), &piece.coefficients, piece.classes.as_deref());
-        let column = |of: fn(&Coefficients) -> f64| column(piece.coefficients.iter().map(of), &device);
+        let (f, fraction) = self.predict(x_t.clone(), coefficients, labels);
+        let column = |of: fn(&Coefficients) -> f64| column(coefficients.iter().map(of), &device);
         (x_t * column(|c| c.c_skip) + f * column(|c| c.c_out), fraction)
     }
 
-    /// [`Differentiable::denoise_and_pull`] for given classes: a forward and a backward pass for each cotangent.
-    fn pull_given(&self, x: Rows, levels: &[Level], labels: &[usize], cotangents: Vec<Rows>) -> (Rows, Vec<Rows>) {
+    /// [`Differentiable::denoise_and_pull`] for given classes. A piece is there once for each of some cotangents, so that
+    /// one pass back serves them all.
+    pub(super) fn pull_given(
+        &self,
+        x: Rows,
+        levels: &[Level],
+        labels: &[usize],
+        cotangents: Vec<Rows>,
+    ) -> (Rows, Vec<Rows>) {
         let x = if x.is_autodiff() { x.inner() } else { x };
         let (mut means, mut pulled) = (Vec::new(), vec![Vec::new(); cotangents.len()]);
+        let at_once = (VALUES_AT_ONCE / (ROWS_OF_A_PULL * x.dims()[1].max(1))).clamp(1, cotangents.len().max(1));
         for piece in self.pieces(&x, ROWS_OF_A_PULL, levels, labels) {
-            for (number, (pulled, v)) in pulled.iter_mut().zip(&cotangents).enumerate() {
-                let x_t = Tensor::from_inner(piece.fill(&x)).require_grad();
-                let (mean, _) = self.denoise_piece(x_t.clone(), &piece);
+            for (number, some) in cotangents.chunks(at_once).enumerate() {
+                let x_t = Tensor::from_inner(piece.fill(&x).repeat(&[some.len(), 1])).require_grad();
+                let (mean, _) = self.denoise_piece(x_t.clone(), &piece.times(some.len()));
                 if number == 0 {
                     means.push(mean.clone().inner().narrow(0, 0, piece.rows));
                 }
-                let gradient = x_t.grad(&(mean * Tensor::from_inner(piece.fill(v))).sum().backward());
+                let v = Tensor::cat(some.iter().map(|v| piece.fill(v)).collect(), 0);
+                let gradient = x_t.grad(&(mean * Tensor::from_inner(v)).sum().backward());
                 let gradient = gradient.unwrap_or_else(|| x_t.inner().zeros_like());
-                pulled.push(gradient.narrow(0, 0, piece.rows));
+                for (i, pulled) in pulled[number * at_once..].iter_mut().take(some.len()).enumerate() {
+                    pulled.push(gradient.clone().narrow(0, i * ROWS_OF_A_PULL, piece.rows));
+                }
             }
         }
         if means.is_empty() {
@@ -180,11 +209,11 @@ impl<N: Module + Net<Conditioned, Rows>> Diffusion<N> {
         (Tensor::cat(means, 0), pulled.into_iter().map(|pieces| Tensor::cat(pieces, 0)).collect())
     }
 
-    fn sample_given(&self, n: usize, labels: &[usize], rng: &mut Rng) -> Rows {
+    pub(super) fn sample_given(&self, n: usize, labels: &[usize], rng: &mut Rng) -> Rows {
         let device = self.net.devices().into_iter().next().unwrap_or_default().inner();
         let width = self.config.features;
         let noise = noise([n, width], rng, &device);
-        let given = |labels: &[usize]| Box::new(Given { model: self, labels: labels.to_vec() });
+        let given = |labels: &[usize]| Box::new(self.given(labels.to_vec()));
         let denoise: Box<dyn Denoise + '_> = match self.config.sampler.guidance {
             Some(guidance) if !labels.is_empty() => {
                 Box::new(Guided { given: given(labels), against: given(&[]), guidance })
@@ -302,6 +331,12 @@ struct Piece {
 }
 
 impl Piece {
+    /// The same rows so many times.
+    fn times(&self, count: usize) -> Self {
+        let classes = self.classes.as_ref().map(|classes| classes.repeat(count));
+        Self { coefficients: self.coefficients.repeat(count), classes, ..*self }
+    }
+
     /// These rows of `x`, and zeros.
     fn fill(&self, x: &Rows) -> Rows {
         let part = x.clone().narrow(0, self.first, self.rows);
@@ -329,7 +364,7 @@ impl<N: Module + Net<Conditioned, Rows>> Density for Diffusion<N> {
 }
 
 impl<N: Module + Net<Conditioned, Rows>> Differentiable for Diffusion<N> {
-    fn denoise_and_pull(&self, x: Rows, levels: &[Level], cotangents: Vec<Rows>) -> (Rows, Vec<Rows>) {
+    fn denoise_and_pull(&self, _: &[usize], x: Rows, levels: &[Level], cotangents: Vec<Rows>) -> (Rows, Vec<Rows>) {
         self.pull_given(x, levels, &[], cotangents)
     }
 }
@@ -341,6 +376,10 @@ impl<N: Module + Net<Conditioned, Rows>> Denoise for Diffusion<N> {
 
     fn denoise_with_variance(&self, x: Rows, levels: &[Level]) -> (Rows, Option<Rows>) {
         self.denoise_given(x, levels, &[])
+    }
+
+    fn denoise_some(&self, _: &[usize], x: Rows, levels: &[Level]) -> Rows {
+        self.denoise(x, levels)
     }
 }
 
@@ -356,48 +395,6 @@ impl<N: Module + Net<Conditioned, Rows>> LowerBound for Diffusion<N> {
     }
 }
 
-/// A diffusion for given classes: partial application.
-#[derive(Clone, Debug)]
-pub struct Given<'a, N: Module> {
-    model: &'a Diffusion<N>,
-    labels: Vec<usize>,
-}
-
-impl<N: Module + Net<Conditioned, Rows>> Denoise for Given<'_, N> {
-    fn denoise(&self, x: Rows, levels: &[Level]) -> Rows {
-        self.denoise_with_variance(x, levels).0
-    }
-
-    fn denoise_with_variance(&self, x: Rows, levels: &[Level]) -> (Rows, Option<Rows>) {
-        self.model.denoise_given(x, levels, &self.labels)
-    }
-}
-
-impl<N: Module + Net<Conditioned, Rows>> Differentiable for Given<'_, N> {
-    fn denoise_and_pull(&self, x: Rows, levels: &[Level], cotangents: Vec<Rows>) -> (Rows, Vec<Rows>) {
-        self.model.pull_given(x, levels, &self.labels, cotangents)
-    }
-}
-
-impl<N: Module + Net<Conditioned, Rows>> Density for Given<'_, N> {
-    /// By the probability flow, as [`Diffusion`]'s.
-    fn log_prob(&self, x: Rows) -> Tensor<1> {
-        nats(self.model.flow_likelihood(x.clone(), &self.labels).nats, &x.device())
-    }
-}
-
-impl<N: Module + Net<Conditioned, Rows>> Sample for Given<'_, N> {
-    fn sample(&self, n: usize, rng: &mut Rng) -> Rows {
-        self.model.sample_given(n, &self.labels, rng)
-    }
-}
-
-impl<N: Module + Net<Conditioned, Rows>> LowerBound for Given<'_, N> {
-    fn lower_bound(&self, x: Rows, rng: &mut Rng) -> Vec<f64> {
-        self.model.bound().total(self, &x, rng)
-    }
-}
-
 /// Numbers, one a row, as a column that multiplies rows: `[B, 1]`.
 fn column(values: impl Iterator<Item = f64>, device: &Device) -> Rows {
     let values: Vec<f32> = values.map(|v| v as f32).collect();
@@ -406,7 +403,7 @@ fn column(values: impl Iterator<Item = f64>, device: &Device) -> Rows {
 }
 
 /// Numbers in double precision as a tensor.
-fn nats(values: Vec<f64>, device: &Device) -> Tensor<1> {
+pub(super) fn nats(values: Vec<f64>, device: &Device) -> Tensor<1> {
     let values: Vec<f32> = values.into_iter().map(|v| v as f32).collect();
     Tensor::from_data(TensorData::from(values.as_slice()), device)
 }

@@ -14,8 +14,9 @@
 //! Steps of the reverse stochastic equation (`euler-maruyama`, `reverse-diffusion`, `stochastic-heun`) are in
 //! `stochastic.rs`; their noise is the increment of a Brownian path that belongs to the row, so a finer chain follows the
 //! same path. Where they arrive at clean data they give `x̂₀`. `probability-flow` follows the ordinary equation in steps as
-//! long as its tolerance allows, and `langevin` moves at each level but not between them. A [`Corrector`] adds Langevin
-//! steps to any of them, and a [`Churn`] noise.
+//! long as its tolerance allows, and `langevin` moves at each level but not between them. `consistency` takes `x̂₀` for
+//! where the flow ends, at a noise `σ_min/α_min`, and goes back up: `x' = α' x̂₀ + √(σ'² − (α' σ_min/α_min)²) ε` (Song et
+//! al., 2303.01469). A [`Corrector`] adds Langevin steps to any of them, and a [`Churn`] noise.
 //!
 //! Euler's step is DDIM's with η = 0, whatever the schedule, and DDIM with η = 1 is the ancestral step, which is also
 //! the ancestral Euler step of k-diffusion. They differ in what clipping does: `ddim` keeps the direction `ε̂` of the
@@ -67,6 +68,8 @@ pub enum Solver {
     /// No step between levels: the corrector does all there is (annealed Langevin dynamics). Where the chain ends at clean
     /// data, the last step removes the noise that is left.
     Langevin,
+    /// To the end of the flow at once, and back up to the next level: for consistency models.
+    Consistency,
 }
 
 impl Solver {
@@ -308,6 +311,15 @@ impl Sampler {
                     stochastic::heun(upper, lower, h, dw)
                 }
                 Solver::ReverseDiffusion => stochastic::reverse_diffusion(&x, &x0, from, to, increment(true)),
+                Solver::Consistency => {
+                    let lowest = levels.lowest();
+                    let there = lowest.sigma / lowest.alpha * to.alpha;
+                    let mean = x0.clone() * to.alpha;
+                    match (to.sigma * to.sigma - there * there).max(0.0).sqrt() {
+                        0.0 => mean,
+                        spread => mean + noise(x.dims(), rng, &device) * spread,
+                    }
+                }
                 Solver::Langevin | Solver::ProbabilityFlow => x.clone(),
             };
             observe(Moment { step, from, to, x: &next, x0: &x0 });

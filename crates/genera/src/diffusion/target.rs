@@ -10,6 +10,9 @@
 //! | v        | 1    | α / r²     | −σ / r²    | time         | α ε − σ x₀                  |
 //! | velocity | 1    | 1 / (α+σ)  | −σ / (α+σ) | time         | ε − x₀                      |
 //! | karras   | 1/q  | α s² / q²  | σ s / q    | ¼ ln(σ / α)  | (σ x₀ − α s² ε) / (s q)     |
+//! | consistency | 1/q | s² / (α p²) | s m α / q | ¼ ln(σ / α) | by definition               |
+//!
+//! where `m = σ/α − sigma_min` and `p² = m² + s²`: the last is karras moved so that `x̂₀ = x_t / α` at `sigma_min`.
 //!
 //! Ho et al., 2006.11239 (noise); Salimans and Ho, 2202.00512 (v); Lipman et al., 2210.02747 (velocity); Karras et
 //! al., 2206.00364 (karras, written here for any α). A squared error of F is one of x₀ divided by `c_out²`, which is
@@ -36,6 +39,14 @@ pub enum Target {
     Karras {
         /// The standard deviation of the data.
         sigma_data: f64,
+    },
+    /// Where the probability flow ends, for [`Consistency`](super::Consistency) models (Song et al., 2303.01469); nothing
+    /// that a squared error could teach.
+    Consistency {
+        /// The standard deviation of the data.
+        sigma_data: f64,
+        /// `σ/α` where the flow ends.
+        sigma_min: f64,
     },
 }
 
@@ -87,6 +98,19 @@ impl Target {
                     of_noise: -alpha * s / q,
                 }
             }
+            Self::Consistency { sigma_data: s, sigma_min } => {
+                let (q, above) = (sigma.hypot(alpha * s), sigma / alpha - sigma_min);
+                let c_skip = s * s / (above * above + s * s) / alpha;
+                let c_out = s * above * alpha / q;
+                Coefficients {
+                    c_in: 1.0 / q,
+                    c_skip,
+                    c_out,
+                    c_noise: (sigma / alpha).ln() / 4.0,
+                    of_data: (1.0 - c_skip * alpha) / c_out,
+                    of_noise: -c_skip * sigma / c_out,
+                }
+            }
         }
     }
 
@@ -99,6 +123,10 @@ impl Target {
             within(sigma_data > 0.0 && sigma_data.is_finite(), "sigma_data", sigma_data, "positive")?;
         }
         match (self, schedule) {
+            (Self::Consistency { .. }, _) => Err(DiffusionError::Combination(
+                "the consistency target is taught by a teacher: set target = { karras = { sigma_data } } and \
+                 consistency = { first, levels }",
+            )),
             (Self::Noise | Self::Karras { .. }, Schedule::LinearFlow { .. }) => Err(DiffusionError::Combination(
                 "the linear-flow schedule ends in pure noise, where the noise and karras targets say nothing about the \
                  data; take the velocity, v or data target",

@@ -19,7 +19,7 @@ mod objective;
 
 pub use fisher::{Fisher, fisher_divergence};
 pub use model::{ScoreMatching, ScoreMatchingConfig};
-pub use objective::{Form, Objective, Projection};
+pub use objective::{Form, Noise, Objective, Projection};
 
 use crate::mcmc::McmcError;
 

@@ -29,7 +29,23 @@ pub enum Objective {
     Denoising {
         /// The standard deviation of the noise. The less, the closer to the data, and the noisier the target.
         sigma: f64,
+        /// Which noise a row sees.
+        #[serde(default)]
+        noise: Noise,
     },
+}
+
+/// The noise that a row sees in one step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Noise {
+    /// One draw.
+    #[default]
+    Single,
+    /// One draw and its mirror image, each with half the weight. The targets `∓ε/σ` cancel in the gradient but for what
+    /// the score changes over `σ`: in units of the Fisher divergence its variance stays finite as `σ` goes to zero, where
+    /// that of a single draw grows like `1/σ²`.
+    Mirrored,
 }
 
 /// The law of a direction: mean zero, covariance one.
@@ -92,11 +108,20 @@ impl Objective {
                 };
                 squared.squeeze_dim(1)
             }
-            Self::Denoising { sigma } => {
+            Self::Denoising { sigma, noise } => {
                 let eps: Rows =
                     Tensor::from_data(TensorData::new(rng.normal(rows, features), [rows, features]), &device);
-                let s = net.forward(x + eps.clone() * sigma);
-                half_square(s * sigma + eps).squeeze_dim(1)
+                let of = |x: Rows, eps: Rows| {
+                    let s = net.forward(x + eps.clone() * sigma);
+                    half_square(s * sigma + eps).squeeze_dim(1)
+                };
+                match noise {
+                    Noise::Single => of(x, eps),
+                    Noise::Mirrored => {
+                        let both = of(Tensor::cat(vec![x.clone(), x], 0), Tensor::cat(vec![eps.clone(), -eps], 0));
+                        (both.clone().narrow(0, 0, rows) + both.narrow(0, rows, rows)) * 0.5
+                    }
+                }
             }
         }
     }
@@ -108,7 +133,7 @@ impl Objective {
             Self::Sliced { projections, .. } => {
                 range(projections > 0, "objective.sliced.projections", projections as f64, "at least 1")
             }
-            Self::Denoising { sigma } => {
+            Self::Denoising { sigma, .. } => {
                 range(sigma > 0.0 && sigma.is_finite(), "objective.denoising.sigma", sigma, "positive")
             }
         }

@@ -8,11 +8,13 @@
 mod classes;
 mod hierarchy;
 mod latent;
+mod latent_diffusion;
 mod two_stage;
 mod vq;
 
 pub use classes::ClassPrior;
 pub use hierarchy::{CodeContextConfig, CodeHierarchy};
 pub use latent::Latent;
+pub use latent_diffusion::{GivenLatent, LatentDiffusion};
 pub use two_stage::{Coding, GivenPrior, GivenStages, TokenPrior, ToldPrior, TwoStages};
 pub use vq::VqTraining;

@@ -113,6 +113,36 @@ const NAMES: [(&str, &str, &str); 3] = [
     ("ema", "codec-ema", "prior-ema"),
 ];
 
+/// What a code and a prior save, under names that tell them apart.
+pub(super) fn named(
+    code: Vec<(&'static str, Weights)>,
+    prior: Vec<(&'static str, Weights)>,
+) -> Vec<(&'static str, Weights)> {
+    let of = |name: &str| NAMES.iter().find(|names| names.0 == name);
+    let code = code.into_iter().filter_map(|(name, weights)| Some((of(name)?.1, weights)));
+    let prior = prior.into_iter().filter_map(|(name, weights)| Some((of(name)?.2, weights)));
+    code.chain(prior).collect()
+}
+
+/// What [`named`] joined.
+///
+/// # Errors
+/// A group of neither.
+pub(super) fn parted(groups: &[(String, Weights)]) -> Result<[Vec<(String, Weights)>; 2], WeightsError> {
+    let (mut code, mut prior) = (Vec::new(), Vec::new());
+    for (name, weights) in groups {
+        let of = |which: fn(&(&'static str, &'static str, &'static str)) -> &'static str| {
+            NAMES.iter().find(|names| which(names) == name).map(|names| (names.0.to_owned(), weights.clone()))
+        };
+        match (of(|n| n.1), of(|n| n.2)) {
+            (Some(group), _) => code.push(group),
+            (_, Some(group)) => prior.push(group),
+            _ => return Err(WeightsError::Unknown(name.clone())),
+        }
+    }
+    Ok([code, prior])
+}
+
 impl<A: Coding, P: TokenPrior> Learner for TwoStages<A, P> {
     fn step(&mut self, batches: Vec<Batch>, rng: &mut Rng) -> Result<Scalars, StepError> {
         // Steps are counted where they are saved.
@@ -139,26 +169,11 @@ impl<A: Coding, P: TokenPrior> Learner for TwoStages<A, P> {
     }
 
     fn save(&self) -> Vec<(&'static str, Weights)> {
-        let named = |name: &str, of: fn(&(&'static str, &'static str, &'static str)) -> &'static str| {
-            NAMES.iter().find(|names| names.0 == name).map(of)
-        };
-        let coding = self.coding.save().into_iter().filter_map(|(name, w)| Some((named(name, |n| n.1)?, w)));
-        let prior = self.prior.save().into_iter().filter_map(|(name, w)| Some((named(name, |n| n.2)?, w)));
-        coding.chain(prior).collect()
+        named(self.coding.save(), self.prior.save())
     }
 
     fn load(&mut self, groups: &[(String, Weights)]) -> Result<(), WeightsError> {
-        let (mut coding, mut prior) = (Vec::new(), Vec::new());
-        for (name, weights) in groups {
-            let of = |which: fn(&(&'static str, &'static str, &'static str)) -> &'static str| {
-                NAMES.iter().find(|names| which(names) == name).map(|names| (names.0.to_owned(), weights.clone()))
-            };
-            match (of(|n| n.1), of(|n| n.2)) {
-                (Some(group), _) => coding.push(group),
-                (_, Some(group)) => prior.push(group),
-                _ => return Err(WeightsError::Unknown(name.clone())),
-            }
-        }
+        let [coding, prior] = parted(groups)?;
         self.coding.load(&coding)?;
         self.prior.load(&prior)
     }

@@ -1,0 +1,124 @@
+//! Latent diffusion: a variational autoencoder, then a diffusion of its codes.
+
+use genera::burn::module::Module;
+use genera::burn::tensor::Device;
+use genera::diffusion::{DiffusionConfig, Schedule, Target, Times};
+use genera::stages::LatentDiffusion;
+use genera::train::Descent;
+use genera::traits::Sample;
+use genera::vae::{
+    Decoder, GaussianEncoder, LikelihoodConfig, NetConfig, Network, Objective, StandardNormal, Vae, VaeConfig,
+};
+use genera_rng::Rng;
+use serde::{Deserialize, Serialize};
+
+use super::Trainee;
+use super::diffusion::{Denoiser, DenoiserSpec};
+use super::vae::check_likelihood;
+use crate::data::Data;
+use crate::failure::{Failure, Outcome};
+use crate::recipe::Recipe;
+
+/// Both stages, apart from what the data say.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LatentDiffusionSpec {
+    /// The part of all steps that the autoencoder takes; the others are the diffusion's.
+    pub first: f64,
+    /// The autoencoder.
+    pub code: CodeSpec,
+    /// How noise grows with time.
+    pub schedule: Schedule,
+    /// What the network of the diffusion predicts.
+    #[serde(default)]
+    pub target: Target,
+    /// Which times are trained.
+    #[serde(default)]
+    pub times: Times,
+    /// Whether the diffusion is told the class.
+    #[serde(default)]
+    pub conditional: bool,
+    /// The share of training rows whose class is hidden from it, so that samples can be guided.
+    #[serde(default)]
+    pub label_dropout: f64,
+    /// The network of the diffusion, which sees codes as rows.
+    pub net: DenoiserSpec,
+}
+
+/// A variational autoencoder.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CodeSpec {
+    /// The length of a code.
+    pub latents: usize,
+    /// The encoder's network, and, turned round, the decoder's.
+    pub net: NetConfig,
+    /// What the decoder gives.
+    #[serde(default)]
+    pub likelihood: LikelihoodConfig,
+    /// What it is trained on.
+    #[serde(default)]
+    pub objective: Objective,
+}
+
+type Code = Vae<GaussianEncoder<Network>, Decoder<Network>, StandardNormal>;
+
+impl Trainee for LatentDiffusion<Code, Denoiser> {
+    fn parameters(&self) -> usize {
+        self.codec().num_params() + self.prior().num_params()
+    }
+
+    fn sample_given(&self, labels: Vec<usize>) -> Option<Box<dyn Sample + '_>> {
+        self.prior().config().classes.map(|_| Box::new(self.given(labels)) as Box<dyn Sample + '_>)
+    }
+}
+
+impl LatentDiffusionSpec {
+    /// A fresh model for the recipe's data.
+    pub fn trainee(&self, recipe: &Recipe, data: &Data, rng: &mut Rng, device: &Device) -> Outcome<Box<dyn Trainee>> {
+        let steps = recipe.train.steps;
+        if !(self.first > 0.0 && self.first < 1.0) {
+            return Err(Failure::new(format!("model.first is {}; it must be between 0 and 1", self.first)));
+        }
+        let first = ((self.first * steps as f64).round() as u64).clamp(1, steps.max(2) - 1);
+        let classes = data.classes().filter(|_| self.conditional);
+        if self.conditional && classes.is_none() {
+            return Err(Failure::new("model.conditional: the data have no classes; set it to false"));
+        }
+        let sampler = recipe.sample.clone().unwrap_or_default();
+        if sampler.guidance.is_some() && !(self.conditional && self.label_dropout > 0.0) {
+            return Err(Failure::new(
+                "sample.guidance: the model never learns to do without the class; set model.conditional = true and \
+                 model.label_dropout = 0.1",
+            ));
+        }
+        let code = self.code.init(data, rng, device)?;
+        let silence = usize::from(self.label_dropout > 0.0);
+        let net = self.net.init(&[self.code.latents], 1, classes.map(|classes| classes + silence), rng, device)?;
+        let diffusion = DiffusionConfig {
+            target: self.target,
+            times: self.times,
+            classes,
+            label_dropout: self.label_dropout,
+            sampler,
+            ..DiffusionConfig::new(self.code.latents, self.schedule.clone())
+        };
+        let descent = recipe.train.descent();
+        let code = Descent::new(code, descent, first)?;
+        let prior = Descent::new(diffusion.init(net)?, descent, steps.saturating_sub(first))?;
+        Ok(Box::new(LatentDiffusion::new(code, prior, first)))
+    }
+}
+
+impl CodeSpec {
+    fn init(&self, data: &Data, rng: &mut Rng, device: &Device) -> Outcome<Code> {
+        check_likelihood(&self.likelihood, data)?;
+        let (latents, shape) = (self.latents, data.shape());
+        let encoder = GaussianEncoder::new(self.net.encoder(&shape, 0, 2 * latents, rng, device)?);
+        let parameters = self.likelihood.parameters();
+        let net = self.net.decoder(latents, 0, &shape, parameters, rng, device);
+        let decoder = net.and_then(|net| Decoder::new(net, self.likelihood, device))?;
+        let config = VaeConfig { objective: self.objective, ..VaeConfig::new(latents) };
+        Ok(config.init(encoder, decoder, StandardNormal::new(latents, device))?)
+    }
+}
