@@ -147,6 +147,8 @@ mod tests {
         }
         assert!((Caution::Truncation(0.5).normal(-50.0) + 0.5).abs() < 1e-9);
         assert!(!Caution::Temperature(-1.0).is_sound() && !Caution::Truncation(f64::NAN).is_sound());
-        assert!(Caution::Style(0.0).is_sound() && !Caution::Style(0.0).is_of_noise() && !Caution::Style(-1.0).is_sound());
+        assert!(
+            Caution::Style(0.0).is_sound() && !Caution::Style(0.0).is_of_noise() && !Caution::Style(-1.0).is_sound()
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! The one place that names every model: what a recipe may ask for, and how it becomes something that learns.
 
 mod adversarial;
+mod adversarial_vae;
 mod autoregressive;
 mod classical;
 mod classifier;
@@ -10,6 +11,7 @@ mod energy_model;
 mod expectation_maximisation;
 mod flow;
 mod score;
+mod style_gan;
 mod two_stage;
 mod vae;
 mod vq;
@@ -20,10 +22,10 @@ use genera::classical::Estimator;
 use genera::diffusion::Levels;
 use genera::features::{Classifier, ClassifierConfig};
 use genera::flow::FlowConfig;
-use genera::gan::{DivergenceBound, DivergenceBoundConfig};
+use genera::gan::{Bend, DivergenceBound, DivergenceBoundConfig, ImplicitAutoencoder};
 use genera::latent::{AmortisedMixtureConfig, BernoulliMixtureConfig, FactorConfig, GaussianMixtureConfig};
 use genera::train::Descent;
-use genera::traits::{Denoise, Density, Learner, LowerBound, Model, Sample};
+use genera::traits::{Denoise, Density, Learner, LowerBound, Model, Rows, Sample};
 use genera::vae::vq::{DiscreteVaeConfig, VqVaeConfig};
 use genera_metrics::LikelihoodKind;
 use genera_rng::Rng;
@@ -33,6 +35,7 @@ use crate::data::Data;
 use crate::failure::Outcome;
 use crate::recipe::Recipe;
 use adversarial::AdversarialSpec;
+use adversarial_vae::AdversarialVaeSpec;
 use autoregressive::AutoregressiveSpec;
 use continuous::ContinuousSpec;
 use diffusion::DiffusionSpec;
@@ -40,6 +43,7 @@ use energy_model::EnergyModelSpec;
 use flow::{DequantisedSpec, EnergySpec};
 pub use score::KnownScore;
 use score::{LangevinSpec, ScoreSpec};
+use style_gan::StyleGanSpec;
 use two_stage::TwoStageSpec;
 use vae::VaeSpec;
 
@@ -88,6 +92,10 @@ pub enum Family {
     Factors(FactorConfig),
     /// A generator and a critic.
     Adversarial(AdversarialSpec),
+    /// A style-based generator that grows with its critic.
+    StyleGan(StyleGanSpec),
+    /// An autoencoder whose posterior has no density.
+    AdversarialVae(AdversarialVaeSpec),
     /// The lower bound of a divergence from a known normal distribution.
     DivergenceBound(DivergenceBoundConfig),
 }
@@ -127,6 +135,15 @@ pub trait Trainee: Learner + Send {
     }
     /// The model as a witness of a divergence, if it is one.
     fn divergence_bound(&self) -> Option<&DivergenceBound> {
+        None
+    }
+    /// The model as an implicit posterior of a bend, if it is one.
+    fn bent(&self) -> Option<&ImplicitAutoencoder<Bend>> {
+        None
+    }
+    /// What the critic of a game gives each row, and where that rises: `[B, F] -> ([B, 1], [B, F])`; none if there is no
+    /// critic, or if it is told classes.
+    fn judged(&self, _x: Rows) -> Option<(Rows, Rows)> {
         None
     }
 }
@@ -217,6 +234,8 @@ impl Family {
             }
             Self::Factors(config) => expectation_maximisation::factors(config, data, &mut rng, device),
             Self::Adversarial(spec) => spec.trainee(recipe, data, &mut rng, device),
+            Self::StyleGan(spec) => spec.trainee(recipe, data, &mut rng, device),
+            Self::AdversarialVae(spec) => spec.trainee(recipe, data, &mut rng, device),
             Self::DivergenceBound(config) => descent(config.init(&data.shape(), &mut rng, device)?, recipe),
         }
     }
@@ -261,6 +280,8 @@ impl Family {
             | Self::Factors(_) => Some(LikelihoodKind::Exact),
             Self::Classifier(_)
             | Self::Adversarial(_)
+            | Self::StyleGan(_)
+            | Self::AdversarialVae(_)
             | Self::DivergenceBound(_)
             | Self::Score(_)
             | Self::EnergyModel(_)

@@ -12,22 +12,51 @@ use crate::data::numbers;
 use crate::failure::{Failure, Outcome};
 use crate::run::{Sweep, SweepPoint};
 
-/// Name, constructor, usual values.
-type Kind = (&'static str, fn(f64) -> Caution, &'static [f64]);
+/// A kind of caution.
+struct Kind {
+    /// What it is asked for by; a model has at most one of those that share this.
+    asked: &'static str,
+    /// What the sweep is called.
+    name: &'static str,
+    caution: fn(f64) -> Caution,
+    /// The values that are tried if none are named: the last is (next to) the model itself.
+    usual: &'static [f64],
+}
 
-/// The kinds of caution, and the values that are tried if none are named: the last is (next to) the model itself.
-const KINDS: [Kind; 2] = [
-    ("temperature", Caution::Temperature, &[0.3, 0.5, 0.7, 0.8, 0.9, 1.0]),
-    ("truncation", Caution::Truncation, &[0.3, 0.6, 1.0, 1.5, 2.0, 4.0]),
+const KINDS: [Kind; 3] = [
+    Kind {
+        asked: "temperature",
+        name: "temperature",
+        caution: Caution::Temperature,
+        usual: &[0.3, 0.5, 0.7, 0.8, 0.9, 1.0],
+    },
+    Kind {
+        asked: "truncation",
+        name: "truncation",
+        caution: Caution::Truncation,
+        usual: &[0.3, 0.6, 1.0, 1.5, 2.0, 4.0],
+    },
+    Kind {
+        asked: "truncation",
+        name: "truncation of styles",
+        caution: Caution::Style,
+        usual: &[0.3, 0.5, 0.7, 0.85, 1.0],
+    },
 ];
 
 /// What `--sweep` asks for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SweepRequest {
-    /// One of the kinds; all that the model has, if it is not said.
-    kind: Option<usize>,
+    /// What one of the kinds is asked for by; all that the model has, if it is not said.
+    kind: Option<&'static str>,
     /// The values; the usual ones, if they are not said.
     values: Vec<f64>,
+}
+
+impl SweepRequest {
+    fn asks_for(&self, kind: &Kind) -> bool {
+        self.kind.is_none_or(|asked| asked == kind.asked)
+    }
 }
 
 impl FromStr for SweepRequest {
@@ -38,7 +67,7 @@ impl FromStr for SweepRequest {
             return Ok(Self { kind: None, values: Vec::new() });
         }
         let (name, values) = text.split_once('=').map_or((text, None), |(name, values)| (name, Some(values)));
-        let kind = KINDS.iter().position(|(known, ..)| *known == name);
+        let kind = KINDS.iter().map(|kind| kind.asked).find(|known| *known == name);
         let kind = kind.ok_or_else(|| format!("`{name}` is neither temperature, truncation nor all"))?;
         let value = |text: &str| match text.trim().parse::<f64>() {
             Ok(value) if value > 0.0 && value.is_finite() => Ok(value),
@@ -54,14 +83,10 @@ impl FromStr for SweepRequest {
 /// Whether the model has what is to be turned down; before any work.
 pub fn check(subject: &Subject<'_>, requests: &[SweepRequest]) -> Outcome {
     let cautious = subject.trainee.view().cautious;
-    let has = |kind: usize| cautious.is_some_and(|model| model.with_caution(KINDS[kind].1(1.0)).is_some());
+    let has = |kind: &Kind| cautious.is_some_and(|model| model.with_caution((kind.caution)(1.0)).is_some());
     for request in requests {
-        let found = match request.kind {
-            Some(kind) => has(kind),
-            None => (0..KINDS.len()).any(has),
-        };
-        if !found {
-            let asked = request.kind.map_or("caution", |kind| KINDS[kind].0);
+        if !KINDS.iter().any(|kind| request.asks_for(kind) && has(kind)) {
+            let asked = request.kind.unwrap_or("caution");
             return Err(Failure::Usage(format!("--sweep: {} has no {asked} to turn down", subject.recipe.name)));
         }
     }
@@ -78,22 +103,23 @@ pub fn measure(
 ) -> Outcome<Vec<Sweep>> {
     let mut sweeps: Vec<Sweep> = Vec::new();
     for request in plan.sweeps {
-        for (index, (kind, caution, usual)) in KINDS.iter().enumerate() {
-            if request.kind.is_some_and(|kind| kind != index) {
+        for kind in &KINDS {
+            let Kind { name, caution, usual, .. } = kind;
+            if !request.asks_for(kind) {
                 continue;
             }
-            let values = if request.values.is_empty() { usual } else { request.values.as_slice() };
+            let values: &[f64] = if request.values.is_empty() { usual } else { request.values.as_slice() };
             let points = values.iter().map(|at| {
                 let point = point(subject, draw, beholder, plan, caution(*at), *at);
                 if let Ok(Some(_)) = point {
-                    tell(format!("{kind} {at}"));
+                    tell(format!("{name} {at}"));
                 }
                 point
             });
             let Some(points) = points.collect::<Outcome<Option<Vec<SweepPoint>>>>()? else { continue };
             let (n, by) = (subject.recipe.measure.samples, beholder.name().to_owned());
-            sweeps.retain(|sweep| sweep.kind != *kind);
-            sweeps.push(Sweep { kind: (*kind).to_owned(), by, n, seed: plan.seed, points });
+            sweeps.retain(|sweep| sweep.kind != *name);
+            sweeps.push(Sweep { kind: (*name).to_owned(), by, n, seed: plan.seed, points });
         }
     }
     Ok(sweeps)
@@ -141,9 +167,9 @@ mod tests {
     fn requests_are_read_and_nonsense_is_refused() {
         let read = |text: &str| text.parse::<SweepRequest>();
         assert_eq!(read("all").unwrap(), SweepRequest { kind: None, values: vec![] });
-        assert_eq!(read("truncation").unwrap(), SweepRequest { kind: Some(1), values: vec![] });
+        assert_eq!(read("truncation").unwrap(), SweepRequest { kind: Some("truncation"), values: vec![] });
         let values = read("temperature=1, 0.5").unwrap();
-        assert_eq!(values, SweepRequest { kind: Some(0), values: vec![0.5, 1.0] });
+        assert_eq!(values, SweepRequest { kind: Some("temperature"), values: vec![0.5, 1.0] });
         for nonsense in ["", "temp", "temperature=", "temperature=x", "temperature=0", "truncation=-1", "all=1"] {
             assert!(read(nonsense).is_err(), "{nonsense}");
         }

@@ -98,6 +98,8 @@ pub enum Measure {
     Wasserstein,
     /// `divergence-gap@fresh`: what a learnt bound lacks of a divergence, as a part of it.
     DivergenceGap,
+    /// `posterior-gain@grid`: the divergence of the best Gaussian from a known posterior over that of a model's posterior.
+    PosteriorGain,
     /// `heaviest-component@samples`: the share of samples that most likely come from the heaviest part of a known mixture.
     HeaviestComponent,
     /// `fisher@fresh`: `E|s − ∇log p|² / E|∇log p|²` of a score and a known density, on fresh points of it.
@@ -109,7 +111,7 @@ pub enum Measure {
 }
 
 /// What is measured on held-out data, and what needs nothing.
-const PLAIN: [(&str, Measure); 14] = [
+const PLAIN: [(&str, Measure); 15] = [
     ("mmd@held-out", Measure::Mmd),
     ("mmd-p@held-out", Measure::MmdP),
     ("bits-per-dimension@held-out", Measure::BitsPerDimension),
@@ -120,6 +122,7 @@ const PLAIN: [(&str, Measure); 14] = [
     ("near-modes@samples", Measure::NearModes),
     ("wasserstein@held-out", Measure::Wasserstein),
     ("divergence-gap@fresh", Measure::DivergenceGap),
+    ("posterior-gain@grid", Measure::PosteriorGain),
     ("heaviest-component@samples", Measure::HeaviestComponent),
     ("fisher@fresh", Measure::Fisher),
     ("accuracy@held-out", Measure::Accuracy),

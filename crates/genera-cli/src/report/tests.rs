@@ -84,6 +84,16 @@ fn full(text: &str) -> Report {
             }],
             trajectories: vec![points.clone()],
             bent: vec![points],
+            judged: Some(Judged {
+                surface: Density {
+                    label: text(),
+                    x: [-1.0, 1.0],
+                    y: [-1.0, 1.0],
+                    columns: 4,
+                    values: (0..16).map(f64::from).collect(),
+                },
+                arrows: vec![[[0.0, 0.0], [0.1, 0.2]]],
+            }),
         }],
         curves: vec![Curve { name: text(), x_label: text(), points: (1..99).map(|i| (i.into(), i.into())).collect() }],
         commands: vec![text()],
@@ -227,6 +237,10 @@ fn odd_numbers_leave_no_trace_in_the_drawing() {
                 title: String::new(),
                 data: data.clone(),
                 samples: data,
+                judged: Some(Judged {
+                    surface: density.clone(),
+                    arrows: pairs.windows(2).map(|pair| [pair[0], pair[1]]).collect(),
+                }),
                 densities: vec![density],
                 bent: trajectories.clone(),
                 trajectories,

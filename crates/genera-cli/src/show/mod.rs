@@ -2,7 +2,9 @@
 
 mod bijection;
 mod elements;
+mod game;
 mod latents;
+mod styles;
 
 use genera::traits::Rows;
 use genera_rng::Rng;
@@ -16,6 +18,8 @@ use crate::report::{Picture as Shown, Report};
 /// Everything that fits the model.
 pub fn all(report: &mut Report, subject: &Subject<'_>, draw: &Draw<'_>, rng: &Rng) -> Outcome {
     latents::show(report, subject, draw)?;
+    styles::show(report, subject, draw, rng)?;
+    game::show(report, subject)?;
     elements::show(report, subject, draw, rng)?;
     bijection::show(report, subject)
 }

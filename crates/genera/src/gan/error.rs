@@ -36,7 +36,9 @@ pub enum GanError {
         lengths: usize,
     },
     /// An image that is larger than the last stage.
-    #[error("an image of side {side} does not fit into the last stage, of side {canvas}; give `channels` of more stages")]
+    #[error(
+        "an image of side {side} does not fit into the last stage, of side {canvas}; give `channels` of more stages"
+    )]
     Canvas {
         /// Of the image.
         side: usize,

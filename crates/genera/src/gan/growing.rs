@@ -12,9 +12,7 @@ use super::adversarial::{Adversarial, Game};
 use super::error::GanError;
 use super::networks::{image, some};
 use super::styled::{Canvas, Styled};
-use crate::nn::{
-    Additions, Critic, GrowingCritic, GrowingCriticConfig, Grown, StyleGeneratorConfig, rows,
-};
+use crate::nn::{Additions, Critic, GrowingCritic, GrowingCriticConfig, Grown, StyleGeneratorConfig, rows};
 use crate::train::{ConfigError, DescentConfig};
 use crate::traits::{Batch, Learner, Scalars, StepError, View};
 use crate::weights::{Weights, WeightsError};

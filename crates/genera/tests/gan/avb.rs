@@ -28,7 +28,8 @@ fn trained(config: &AvbConfig, rates: [f64; 2], steps: u64) -> Avb<Bend> {
         ema: Some(Ema { decay: 0.99, warmup: true }),
         ..adam(learning_rate)
     });
-    let mut avb = config.init(1, Bend::new(NOISE, &device()).unwrap(), configs, steps, &mut Rng::new(1), &device()).unwrap();
+    let mut avb =
+        config.init(1, Bend::new(NOISE, &device()).unwrap(), configs, steps, &mut Rng::new(1), &device()).unwrap();
     for step in 0..steps {
         let rng = Rng::new(2).at(step);
         let batch = Batch { x: data(256, &mut rng.fork("data")), labels: None };

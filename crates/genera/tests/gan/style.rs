@@ -108,7 +108,8 @@ fn drawn(players: &StyleGan, n: usize, rng: &Rng) -> Vec<f64> {
 fn growth_is_a_function_of_the_steps_taken() {
     let growth = Growth { steps: vec![3, 4], fade: 2 };
     let at = |taken| growth.at(taken, 3);
-    let expected = [(0, 0, 1.0), (2, 0, 1.0), (3, 1, 0.0), (4, 1, 0.5), (5, 1, 1.0), (6, 1, 1.0), (7, 2, 0.0), (99, 2, 1.0)];
+    let expected =
+        [(0, 0, 1.0), (2, 0, 1.0), (3, 1, 0.0), (4, 1, 0.5), (5, 1, 1.0), (6, 1, 1.0), (7, 2, 0.0), (99, 2, 1.0)];
     for (taken, stage, alpha) in expected {
         assert_eq!(at(taken), Grown { stage, alpha }, "{taken}");
     }
@@ -252,7 +253,8 @@ fn coarse_layers_follow_one_style_and_fine_ones_another() {
     let view = players.view();
     let styles = view.styles.unwrap();
     let [a, b] = [1, 2].map(|seed| styles.styles(6, &mut Rng::new(seed)));
-    let mixed = |coarse: &Rows, fine: &Rows, cut| host(styles.drawn(coarse.clone(), fine.clone(), cut, &mut Rng::new(4)));
+    let mixed =
+        |coarse: &Rows, fine: &Rows, cut| host(styles.drawn(coarse.clone(), fine.clone(), cut, &mut Rng::new(4)));
     assert_eq!(styles.layers(), 4);
     assert_eq!(mixed(&a, &b, 4), mixed(&a, &a, 0));
     assert_eq!(mixed(&a, &b, 0), mixed(&b, &b, 4));
