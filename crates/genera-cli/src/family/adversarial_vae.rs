@@ -1,5 +1,7 @@
 //! Autoencoders whose posterior has no density: what a recipe says of them.
 
+// The derivation of modules looks for the library by this name.
+use genera::burn;
 use genera::burn::module::{Module, ModuleDisplay};
 use genera::burn::tensor::{Device, Tensor};
 use genera::gan::{Avb, AvbConfig, Bend, Emit, ImplicitAutoencoder};
@@ -92,7 +94,7 @@ impl AdversarialVaeSpec {
     pub fn trainee(&self, recipe: &Recipe, data: &Data, rng: &mut Rng, device: &Device) -> Outcome<Box<dyn Trainee>> {
         match &self.decoder {
             ImplicitDecoderSpec::Bend { deviation } => {
-                if (data.shape().as_slice(), self.encoder.latents) != (&[1], Bend::LATENTS) {
+                if data.shape() != [1] || self.encoder.latents != Bend::LATENTS {
                     let why = "a bend is for points on the line, and has two latents";
                     return Err(Failure::new(format!("model.decoder: {why}; set model.encoder.latents to 2")));
                 }
