@@ -61,6 +61,12 @@ fn full(text: &str) -> Report {
             title: "Receptive field",
             lead: text(),
             pictures: vec![Picture { png: PNG.to_vec(), caption: text() }],
+            charts: vec![Lines {
+                title: text(),
+                x_label: text(),
+                note: text(),
+                series: vec![(text(), vec![(0.5, 0.9), (1.0, 0.7)])],
+            }],
             table: vec![vec![text(), text()], vec![text(), text()]],
         }],
         sweeps: vec![Lines {
