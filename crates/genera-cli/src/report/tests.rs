@@ -134,7 +134,7 @@ fn every_plot_is_well_formed() {
     for text in ["plain", HOSTILE, "юникод ∂ \u{202e} 数", ""] {
         let page = render(&full(text));
         let plots: Vec<_> = between(&page, "<svg", "</svg>").collect();
-        assert_eq!(plots.len(), 8, "histogram, lines, curve and five panels");
+        assert_eq!(plots.len(), 10, "histogram, two of lines, curve and six panels");
         for plot in plots {
             let svg = roxmltree::Document::parse(plot).expect("well-formed");
             assert!(svg.root_element().attribute("aria-label").is_some_and(|label| label.len() > 10));
