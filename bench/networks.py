@@ -319,6 +319,45 @@ class VqVae(nn.Module):
         return F.binary_cross_entropy_with_logits(logits.flatten(1), x) + loss
 
 
+class DcganGenerator(nn.Module):
+    """A linear map, then transposed convolutions with group normalisation and ReLU before each."""
+
+    def __init__(self, shape, latents, channels):
+        super().__init__()
+        self.first = (channels[0], shape[1] >> len(channels), shape[2] >> len(channels))
+        self.project = nn.Linear(latents, math.prod(self.first))
+        groups = lambda width: next(groups for groups in (8, 4, 2, 1) if width % groups == 0)
+        self.norms = nn.ModuleList(nn.GroupNorm(groups(width), width) for width in channels)
+        sizes = [*channels, shape[0]]
+        self.layers = nn.ModuleList(nn.ConvTranspose2d(i, o, 4, 2, 1) for i, o in zip(sizes, sizes[1:]))
+
+    def forward(self, z):
+        h = self.project(z).view(-1, *self.first)
+        for norm, layer in zip(self.norms, self.layers):
+            h = layer(F.relu(norm(h)))
+        return torch.tanh(h).flatten(1)
+
+
+class Dcgan(nn.Module):
+    """Both players of a DCGAN in one step: the sum of their losses, each with the other constant."""
+
+    def __init__(self, shape, latents, generator, critic):
+        super().__init__()
+        self.shape, self.latents = shape, latents
+        self.generator = DcganGenerator(shape, latents, generator)
+        self.critic = Critic(shape, critic, 0.0)
+
+    def inputs(self, batch):
+        return {"real": 2 * torch.rand(batch, math.prod(self.shape)) - 1, "noise": torch.randn(batch, self.latents)}
+
+    def loss(self, real, noise):
+        fake = self.generator(noise)
+        constant = {name: parameter.detach() for name, parameter in self.critic.named_parameters()}
+        judged = torch.func.functional_call(self.critic, constant, (fake,))
+        critic = F.softplus(-self.critic(real)).mean() + F.softplus(self.critic(fake.detach())).mean()
+        return critic + F.softplus(-judged).mean()
+
+
 class Attention(nn.Module):
     """The attention block of a U-Net."""
 
@@ -383,6 +422,7 @@ TASKS = {
     "critic": Critic,
     "vae": Vae,
     "vqvae": VqVae,
+    "dcgan": Dcgan,
     "attention": Attention,
     "conv": Conv,
     "adamw": Arrays,

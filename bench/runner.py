@@ -23,7 +23,7 @@ HERE = pathlib.Path(__file__).parent
 VARIANTS = ["eager", "channels-last", "compile"]
 # Tasks of which a variant is the same as eager, or cannot be: nothing but convolutions knows a layout of memory, and
 # torch.compile refuses to differentiate a gradient.
-CONVOLUTIONAL = {"unet", "resnet", "pixelcnn", "critic", "conv"}
+CONVOLUTIONAL = {"unet", "resnet", "pixelcnn", "critic", "dcgan", "conv"}
 LOSS, LATER, NORM = 2e-4, 5e-3, 2e-3  # tolerances: the first loss, those after further steps, norms of gradients
 
 

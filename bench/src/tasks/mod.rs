@@ -4,6 +4,7 @@ mod adamw;
 mod attention;
 mod conv;
 mod critic;
+mod dcgan;
 mod mlp;
 mod pixelcnn;
 mod realnvp;
@@ -33,6 +34,7 @@ pub enum Kind {
     Realnvp,
     Pixelcnn,
     Critic,
+    Dcgan,
     Attention,
     Conv,
     Adamw,
@@ -50,6 +52,7 @@ pub fn open(case: Case, weights: &Weights, given: Given) -> Result<Box<dyn Work>
         Kind::Realnvp => on(from_value::<realnvp::Config>(case.net)?.init(&mut rng, &device), weights, given, mode),
         Kind::Pixelcnn => on(from_value::<pixelcnn::Config>(case.net)?.init(&mut rng, &device), weights, given, mode),
         Kind::Critic => on(from_value::<critic::Config>(case.net)?.init(&mut rng, &device), weights, given, mode),
+        Kind::Dcgan => on(from_value::<dcgan::Config>(case.net)?.init(&mut rng, &device), weights, given, mode),
         Kind::Attention => on(from_value::<attention::Config>(case.net)?.init(&mut rng, &device), weights, given, mode),
         Kind::Conv => on(from_value::<conv::Config>(case.net)?.init(&mut rng, &device), weights, given, mode),
         Kind::Vae => on(from_value::<vae::Config>(case.net)?.init(&mut rng, &device)?, weights, given, mode),

@@ -146,8 +146,8 @@ pub struct Eval {
     #[arg(long, value_name = "RUN")]
     pub classifier: Option<PathBuf>,
     /// Draw with more and more caution as well, and measure what it does to fidelity and variety: `temperature` or
-    /// `truncation` of the model's noise, or `guidance` towards classes, with values if not the usual ones
-    /// (temperature=0.5,0.8,1), or all that the model has (repeatable)
+    /// `truncation` of the model's noise (of a StyleGAN's styles), or `guidance` towards classes, with values if not the
+    /// usual ones (temperature=0.5,0.8,1), or all that the model has (repeatable)
     #[arg(long, value_name = "KIND[=VALUE,...]", num_args = 0..=1, require_equals = true, default_missing_value = "all")]
     pub sweep: Vec<SweepRequest>,
     /// 95 % intervals of what compares samples with data, from so many pairs of random halves; each measures anew

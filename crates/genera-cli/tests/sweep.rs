@@ -77,6 +77,28 @@ fn caution_trades_variety_for_fidelity() {
 }
 
 #[test]
+fn styles_are_drawn_towards_their_mean() {
+    let scratch = tempdir().unwrap();
+    let here = scratch.path();
+    let mut arguments = vec!["train", "stylegan-digits", "--out", "r"];
+    for set in ["train.steps=4", "train.preview_every=2", "model.net.growth={steps=[2],fade=1}"] {
+        arguments.extend(["--set", set]);
+    }
+    arguments.extend(["--set", "measure={samples=60,permutations=10}"]);
+    succeed(here, &arguments);
+    let scores: Value = serde_json::from_str(&succeed(here, &["eval", "r", "--sweep=truncation", "--json"])).unwrap();
+    let sweeps = scores["sweeps"].as_array().unwrap();
+    assert_eq!((sweeps.len(), sweeps[0]["kind"].as_str()), (1, Some("truncation of styles")));
+    assert_eq!(values(&sweeps[0], "at"), [0.3, 0.5, 0.7, 0.85, 1.0]);
+    fail(here, &["eval", "r", "--sweep=temperature"], 2, "no temperature to turn down");
+    succeed(here, &["report", "r"]);
+    let page = std::fs::read_to_string(here.join("r/report.html")).unwrap();
+    for wanted in ["how far styles stay from their mean", "Straight ways between two styles", "Samples over time"] {
+        assert!(page.contains(wanted), "{wanted}");
+    }
+}
+
+#[test]
 fn what_has_no_dial_says_so() {
     let scratch = tempdir().unwrap();
     let here = scratch.path();

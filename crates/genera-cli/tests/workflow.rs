@@ -124,6 +124,10 @@ fn nonsense_is_refused_in_one_line() {
         (&["train", "vqvae-digits", "--set", "model.bottom={kind=\"pixelcnn\"}"], 1, "one grid"),
         (&["train", "vqvae2-digits", "--set", "model.context.width=0"], 1, "width of the context"),
         (&["train", "binary-vae-digits", "--set", "model.posterior.temperature=0"], 1, "temperature"),
+        (&["train", "stylegan-digits", "--set", "model.net.channels=[8]"], 1, "growth.steps"),
+        (&["train", "stylegan-digits", "--set", "model.game.critic_steps=2"], 1, "train.accumulate is 1"),
+        (&["train", "avb-toy", "--set", "model.encoder.latents=3"], 1, "two latents"),
+        (&["train", "avb-digits", "--set", "data.view=unit"], 1, "bernoulli is for bits"),
         (&["train", "no/such/run", "--resume"], 1, "no/such/run"),
         (&["sample", "nowhere"], 1, "nowhere"),
         (&["sample", "."], 1, "model_index.json"),
@@ -232,7 +236,7 @@ fn every_recipe_takes_three_steps() {
         assert!(here.join(name).join("report.html").is_file(), "{name}");
     }
     // What a model can do is on its page, and nothing else.
-    let sections = ["latents", "completions", "field", "volume"];
+    let sections = ["latents", "styles", "modes", "distance", "completions", "field", "volume"];
     for (name, wanted) in [
         ("vae-digits", &["latents"][..]),
         ("vae-flow-prior-mnist", &["latents"]),
@@ -246,6 +250,10 @@ fn every_recipe_takes_three_steps() {
         ("realnvp-digits", &["latents", "volume"]),
         ("gmm-flower", &[]),
         ("ddpm-digits", &[]),
+        ("stylegan-digits", &["styles"]),
+        ("wgan-1d", &["distance"]),
+        ("gan-8gaussians", &["modes"]),
+        ("avb-digits", &[]),
     ] {
         let page = fs::read_to_string(here.join(name).join("report.html")).unwrap();
         let found: Vec<&str> =
@@ -254,6 +262,7 @@ fn every_recipe_takes_three_steps() {
         assert!(!page.contains("not a number"), "{name}");
         let bent = page.contains("lines of a regular grid of noise");
         assert_eq!(bent, ["realnvp-moons", "cnf-moons"].contains(&name), "{name}");
+        assert_eq!(page.contains("Judgement"), name == "gan-8gaussians", "{name}");
     }
     // What latents and books carry is measured and shown, and classes that were told are looked for.
     for (name, measures) in [
@@ -279,6 +288,7 @@ fn games_are_judged_by_modes_distances_and_gaps() {
         ("wgan-gp-8gaussians", &["modes@samples", "near-modes@samples", "mmd@held-out"][..]),
         ("wgan-1d", &["wasserstein@held-out"]),
         ("fgan-gan", &["divergence-gap@fresh"]),
+        ("avb-toy", &["wasserstein@held-out", "posterior-gain@grid"]),
     ] {
         let mut arguments = vec!["train", recipe, "--out", recipe];
         for set in ["train.steps=2", "train.batch_size=8", "data.points=500", "train.preview_every=0"] {

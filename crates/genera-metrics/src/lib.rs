@@ -8,7 +8,7 @@
 //! | are samples real, and are they varied? | [`manifold`], [`modes()`], [`classes`], [`inception_score`] |
 //! | how smooth is the way between samples? | [`path_length`] |
 //! | are they copies? | [`memorisation`], [`nearest`] |
-//! | how far apart are two densities? | [`divergence`] |
+//! | how far apart are two densities? | [`divergence`], [`PlaneGrid`] |
 //! | have Markov chains arrived, and what are their draws worth? | [`chain_diagnostics`] |
 //! | how likely are held-out data, and what is that number? | [`Likelihood`] |
 //!
@@ -51,6 +51,7 @@ mod neighbours;
 mod pairs;
 mod path_length;
 mod permutation;
+mod plane_grid;
 mod points;
 mod sinkhorn;
 mod transport;
@@ -74,6 +75,7 @@ pub use moments::Moments;
 pub use neighbours::{Neighbours, nearest, nearest_others};
 pub use path_length::{Path, PathLength, path_length};
 pub use permutation::{PermutationTest, permutation_test};
+pub use plane_grid::PlaneGrid;
 pub use points::{Points, Real};
 pub use sinkhorn::{Sinkhorn, SinkhornCost};
 pub use transport::{TransportPlan, transport, transport_costs, wasserstein};

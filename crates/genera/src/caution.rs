@@ -3,6 +3,7 @@
 //! ```text
 //! temperature τ   normal noise τ ε, categories by softmax(logits / τ)
 //! truncation ψ    z ~ N(0, 1) given |z| ≤ ψ:    z = Φ⁻¹( Φ(−ψ) + (1 − 2 Φ(−ψ)) Φ(ε) )
+//! style ψ         w ← c + ψ (w − c),  c = E w:  Karras, Laine and Aila (arXiv:1812.04948)
 //! ```
 //!
 //! Truncation: Brock, Donahue and Simonyan (arXiv:1809.11096), who draw anew what falls outside. The map here has the same
@@ -19,22 +20,30 @@ pub enum Caution {
     Temperature(f64),
     /// The largest absolute value of normal noise: infinite is the model itself, above 0.
     Truncation(f64),
+    /// How far styles stay from their mean: 1 is the model itself, at least 0.
+    Style(f64),
 }
 
 impl Caution {
     /// Whether the value makes sense.
     pub fn is_sound(self) -> bool {
         match self {
-            Self::Temperature(factor) => factor >= 0.0 && factor.is_finite(),
+            Self::Temperature(factor) | Self::Style(factor) => factor >= 0.0 && factor.is_finite(),
             Self::Truncation(largest) => largest > 0.0,
         }
+    }
+
+    /// Whether it changes the noise that a model draws from, and its value makes sense.
+    pub fn is_of_noise(self) -> bool {
+        !matches!(self, Self::Style(_)) && self.is_sound()
     }
 
     /// A standard normal number as it is drawn with this caution.
     pub fn normal(self, epsilon: f64) -> f64 {
         match self {
             Self::Temperature(factor) => factor * epsilon,
-            Self::Truncation(f64::INFINITY) => epsilon,
+            // Styles are moved behind the noise.
+            Self::Truncation(f64::INFINITY) | Self::Style(_) => epsilon,
             Self::Truncation(largest) => truncated(epsilon, largest),
         }
     }
@@ -138,5 +147,8 @@ mod tests {
         }
         assert!((Caution::Truncation(0.5).normal(-50.0) + 0.5).abs() < 1e-9);
         assert!(!Caution::Temperature(-1.0).is_sound() && !Caution::Truncation(f64::NAN).is_sound());
+        assert!(
+            Caution::Style(0.0).is_sound() && !Caution::Style(0.0).is_of_noise() && !Caution::Style(-1.0).is_sound()
+        );
     }
 }

@@ -64,6 +64,19 @@ pub trait Cautious<X = Rows> {
     fn with_caution(&self, caution: Caution) -> Option<Box<dyn Sample<X> + '_>>;
 }
 
+/// Something that draws from styles, one for each of its layers, coarse layers first.
+pub trait Styles<X = Rows> {
+    /// How many layers there are.
+    fn layers(&self) -> usize;
+    /// The styles of `n` draws: `[n, W]`.
+    fn styles(&self, n: usize, rng: &mut Rng) -> X;
+    /// The mean style: `[1, W]`.
+    fn centre(&self) -> X;
+    /// Rows of the styles `coarse` in the first `cut` layers and `fine` in the others: `[n, W], [n, W] -> [n, F]`. What else
+    /// is random comes from `rng`.
+    fn drawn(&self, coarse: X, fine: X, cut: usize, rng: &mut Rng) -> X;
+}
+
 /// A differentiable map with a differentiable inverse. Forward normalises (data to noise), so that training never
 /// inverts.
 pub trait Bijection {
@@ -180,6 +193,8 @@ pub struct View<'a> {
     pub sample: Option<&'a dyn Sample>,
     /// Draws rows with caution.
     pub cautious: Option<&'a dyn Cautious>,
+    /// Draws rows from styles.
+    pub styles: Option<&'a dyn Styles>,
     /// Scores rows exactly.
     pub density: Option<&'a dyn Density>,
     /// Bounds the score of rows from below.

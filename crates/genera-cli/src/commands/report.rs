@@ -11,14 +11,14 @@ use super::{Context, Loaded};
 use crate::args::Report as Args;
 use crate::data::{numbers, tensor};
 use crate::export::{Drawn, Picture};
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::family::Family;
 use crate::measure::{Draw, Subject};
 use crate::report::{
-    Bars, Curve, Density, Facts, Frame, Histogram, Likelihood, Lines, Neighbour, Picture as Shown, Plane, Report,
-    Score as Line, Unit, render,
+    Bars, Curve, Density, Facts, Frame, Gallery, Histogram, Likelihood, Lines, Neighbour, Picture as Shown, Plane,
+    Report, Score as Line, Unit, number, render,
 };
-use crate::run::{RunDir, Scores, Sweep, SweepPoint, write_atomically};
+use crate::run::{RunDir, Score, Scores, Sweep, SweepPoint, write_atomically};
 use crate::show;
 
 /// Samples in the grid, samples shown beside their neighbours, stations of a trajectory, points and paths in the plane.
@@ -32,6 +32,8 @@ const PATHS: usize = 40;
 const CELLS: usize = 80;
 const FEW_CELLS: usize = 40;
 const TOGETHER: usize = 800;
+/// Previews of the time of training.
+const PREVIEWS: usize = 6;
 
 pub fn run(context: &Context, args: &Args) -> Outcome {
     let loaded = Loaded::open(&args.run, context)?;
@@ -82,6 +84,7 @@ pub fn write(run: &RunDir, subject: &Subject<'_>, scores: Option<&Scores>, conte
         show_samples(&mut report, subject, &draw)?;
         show::all(&mut report, subject, &draw, &Rng::new(0).fork("report"))?;
     }
+    report.galleries.extend(previews(run)?);
     write_atomically(out, render(&report).as_bytes())
 }
 
@@ -94,6 +97,22 @@ fn claim(subject: &Subject<'_>) -> String {
 fn dataset(subject: &Subject<'_>) -> String {
     let (train, held_out) = (subject.data.train(), subject.data.held_out());
     format!("{}, {} rows to learn from, {} held out", subject.recipe.data.name, train.len(), held_out.len())
+}
+
+/// Samples of the same noise in the course of training, at even distances.
+fn previews(run: &RunDir) -> Outcome<Option<Gallery>> {
+    let saved = run.previews()?;
+    // One picture is no course.
+    let Some(last) = saved.len().checked_sub(1).filter(|last| *last > 0) else { return Ok(None) };
+    let shown = PREVIEWS.min(saved.len());
+    let mut pictures = Vec::new();
+    for i in 0..shown {
+        let (step, path) = &saved[i * last / (shown - 1)];
+        let png = std::fs::read(path).map_err(Failure::file(path))?;
+        pictures.push(Shown { png, caption: format!("After step {step}") });
+    }
+    let lead = "The same noise, as training goes on.".to_owned();
+    Ok(Some(Gallery { id: "previews", title: "Samples over time", lead, pictures, ..Gallery::default() }))
 }
 
 fn curves(log: &[crate::run::LogLine]) -> Vec<Curve> {
@@ -134,6 +153,9 @@ fn tell_scores(report: &mut Report, scores: &Scores) {
             });
             continue;
         }
+        if score.measure == "modes@samples" {
+            report.galleries.extend(modes(score));
+        }
         if score.measure.starts_with("rarest-class@") {
             let fractions =
                 score.record.get("samples").and_then(|samples| samples.get("fractions")).and_then(|f| f.as_array());
@@ -160,6 +182,24 @@ fn tell_scores(report: &mut Report, scores: &Scores) {
     }
 }
 
+/// Every mode of a known mixture with its share of the samples.
+fn modes(score: &Score) -> Option<Gallery> {
+    let numbers = |key: &str| -> Option<Vec<f64>> {
+        score.record.get(key)?.as_array()?.iter().map(serde_json::Value::as_f64).collect()
+    };
+    let (shares, weights) = (numbers("shares")?, numbers("weights")?);
+    let centres: Vec<&serde_json::Value> = score.record.get("centres")?.as_array()?.iter().collect();
+    let mut table = vec![["mode", "where", "should be", "is"].map(str::to_owned).to_vec()];
+    for (k, ((share, weight), centre)) in shares.iter().zip(&weights).zip(centres).enumerate() {
+        let place: Vec<String> =
+            centre.as_array()?.iter().filter_map(|x| Some(number::fixed(x.as_f64()?, 2))).collect();
+        let per_cent = |share: f64| format!("{} %", number::fixed(100.0 * share, 1));
+        table.push(vec![k.to_string(), format!("({})", place.join(", ")), per_cent(*weight), per_cent(*share)]);
+    }
+    let lead = "The share of all samples within three standard deviations of each mode.".to_owned();
+    Some(Gallery { id: "modes", title: "Modes", lead, table, ..Gallery::default() })
+}
+
 fn lines(sweep: &Sweep) -> Lines {
     let of = |name: &str, value: fn(&SweepPoint) -> Option<f64>| {
         let points = sweep.points.iter().filter_map(|point| Some((point.at, value(point)?)));
@@ -175,6 +215,7 @@ fn lines(sweep: &Sweep) -> Lines {
     let x_label = match sweep.kind.as_str() {
         "truncation" => "largest absolute value of the noise".to_owned(),
         "guidance" => "scale of guidance".to_owned(),
+        "truncation of styles" => "ψ: how far styles stay from their mean".to_owned(),
         kind => kind.to_owned(),
     };
     let best = sweep.points.iter().min_by(|a, b| a.frechet.total_cmp(&b.frechet));
@@ -263,6 +304,7 @@ fn show_plane(report: &mut Report, subject: &Subject<'_>, draw: &Draw<'_>, rng: 
         samples: pairs(&drawn.rows),
         trajectories,
         bent: Vec::new(),
+        judged: None,
     });
     Ok(())
 }

@@ -3,9 +3,10 @@
 use genera::burn::module::Module;
 use genera::burn::tensor::Device;
 use genera::gan::{Adversarial, CriticConfig, CriticNet, DivergenceBound, Game, Generator, GeneratorConfig};
-use genera::nn::Critic;
+use genera::nn::derivative::input_gradient;
+use genera::nn::{Critic, Labelled};
 use genera::train::{DescentConfig, OptimizerConfig};
-use genera::traits::Sample;
+use genera::traits::{Rows, Sample};
 use genera_rng::Rng;
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +42,10 @@ impl Trainee for Adversarial<Generator, Critic<CriticNet>> {
     fn sample_given(&self, labels: Vec<usize>) -> Option<Box<dyn Sample + '_>> {
         self.generator().is_conditional().then(|| Box::new(self.generator().given(labels)) as Box<dyn Sample + '_>)
     }
+
+    fn judged(&self, x: Rows) -> Option<(Rows, Rows)> {
+        (!self.generator().is_conditional()).then(|| input_gradient(&self.critic(), Labelled::from(x)))
+    }
 }
 
 impl Offers for DivergenceBound {
@@ -52,13 +57,7 @@ impl Offers for DivergenceBound {
 impl AdversarialSpec {
     /// Fresh players for the recipe's data.
     pub fn trainee(&self, recipe: &Recipe, data: &Data, rng: &mut Rng, device: &Device) -> Outcome<Box<dyn Trainee>> {
-        let (turns, given) = (self.game.critic_steps, recipe.train.accumulate);
-        if turns == 0 || !given.is_multiple_of(turns) {
-            return Err(Failure::new(format!(
-                "train.accumulate is {given}, which {turns} turns of the critic (model.game.critic_steps) cannot share \
-                 evenly; set it to a multiple of them"
-            )));
-        }
+        refuse_uneven(&self.game, recipe)?;
         let classes = data.classes().filter(|_| self.conditional);
         if self.conditional && classes.is_none() {
             return Err(Failure::new("model.conditional: the data have no classes; set it to false"));
@@ -72,4 +71,16 @@ impl AdversarialSpec {
         let steps = recipe.train.steps;
         Ok(Box::new(Adversarial::new(players, self.game.clone(), [generator, critic], steps, rng)?))
     }
+}
+
+/// Micro-batches that the turns of the critic cannot share.
+pub fn refuse_uneven(game: &Game, recipe: &Recipe) -> Outcome {
+    let (turns, given) = (game.critic_steps, recipe.train.accumulate);
+    if turns > 0 && given.is_multiple_of(turns) {
+        return Ok(());
+    }
+    Err(Failure::new(format!(
+        "train.accumulate is {given}, which {turns} turns of the critic (model.game.critic_steps) cannot share evenly; \
+         set it to a multiple of them"
+    )))
 }

@@ -1,6 +1,7 @@
 //! The one place that names every model: what a recipe may ask for, and how it becomes something that learns.
 
 mod adversarial;
+mod adversarial_vae;
 mod autoregressive;
 mod classical;
 mod classified;
@@ -12,6 +13,7 @@ mod expectation_maximisation;
 mod flow;
 mod latent_diffusion;
 mod score;
+mod style_gan;
 mod two_stage;
 mod vae;
 mod vq;
@@ -22,7 +24,7 @@ use genera::classical::Estimator;
 use genera::diffusion::Levels;
 use genera::features::{Classifier, ClassifierConfig};
 use genera::flow::FlowConfig;
-use genera::gan::{DivergenceBound, DivergenceBoundConfig};
+use genera::gan::{Bend, DivergenceBound, DivergenceBoundConfig, ImplicitAutoencoder};
 use genera::latent::{AmortisedMixtureConfig, BernoulliMixtureConfig, FactorConfig, GaussianMixtureConfig};
 use genera::train::Descent;
 use genera::traits::{Denoise, Density, Learner, LowerBound, Model, Rows, Sample};
@@ -36,6 +38,7 @@ use crate::data::Data;
 use crate::failure::Outcome;
 use crate::recipe::Recipe;
 use adversarial::AdversarialSpec;
+use adversarial_vae::AdversarialVaeSpec;
 use autoregressive::AutoregressiveSpec;
 use continuous::ContinuousSpec;
 use diffusion::DiffusionSpec;
@@ -44,6 +47,7 @@ use flow::{DequantisedSpec, EnergySpec};
 use latent_diffusion::LatentDiffusionSpec;
 pub use score::KnownScore;
 use score::{LangevinSpec, ScoreSpec};
+use style_gan::StyleGanSpec;
 use two_stage::TwoStageSpec;
 use vae::VaeSpec;
 
@@ -94,6 +98,10 @@ pub enum Family {
     Factors(FactorConfig),
     /// A generator and a critic.
     Adversarial(AdversarialSpec),
+    /// A style-based generator that grows with its critic.
+    StyleGan(StyleGanSpec),
+    /// An autoencoder whose posterior has no density.
+    AdversarialVae(AdversarialVaeSpec),
     /// The lower bound of a divergence from a known normal distribution.
     DivergenceBound(DivergenceBoundConfig),
 }
@@ -137,6 +145,15 @@ pub trait Trainee: Learner + Send {
     }
     /// The model as a witness of a divergence, if it is one.
     fn divergence_bound(&self) -> Option<&DivergenceBound> {
+        None
+    }
+    /// The model as an implicit posterior of a bend, if it is one.
+    fn bent(&self) -> Option<&ImplicitAutoencoder<Bend>> {
+        None
+    }
+    /// What the critic of a game gives each row, and where that rises: `[B, F] -> ([B, 1], [B, F])`; none if there is no
+    /// critic, or if it is told classes.
+    fn judged(&self, _x: Rows) -> Option<(Rows, Rows)> {
         None
     }
 }
@@ -236,6 +253,8 @@ impl Family {
             }
             Self::Factors(config) => expectation_maximisation::factors(config, data, &mut rng, device),
             Self::Adversarial(spec) => spec.trainee(recipe, data, &mut rng, device),
+            Self::StyleGan(spec) => spec.trainee(recipe, data, &mut rng, device),
+            Self::AdversarialVae(spec) => spec.trainee(recipe, data, &mut rng, device),
             Self::DivergenceBound(config) => descent(config.init(&data.shape(), &mut rng, device)?, recipe),
         }
     }
@@ -282,6 +301,8 @@ impl Family {
             | Self::Factors(_) => Some(LikelihoodKind::Exact),
             Self::Classifier(_)
             | Self::Adversarial(_)
+            | Self::StyleGan(_)
+            | Self::AdversarialVae(_)
             | Self::DivergenceBound(_)
             | Self::Score(_)
             | Self::EnergyModel(_)

@@ -11,6 +11,7 @@ mod likelihood;
 mod line;
 mod modes;
 mod points;
+mod posterior;
 mod sweep;
 
 use std::path::Path;
@@ -148,6 +149,10 @@ pub fn evaluate(subject: &Subject<'_>, plan: &Plan<'_>, mut tell: impl FnMut(Str
     if let Some(model) = subject.trainee.divergence_bound() {
         tell("the bound on fresh points".to_owned());
         measures.extend(bound::measure(subject, plan, model)?);
+    }
+    if let Some(model) = subject.trainee.bent() {
+        tell("the posterior on a grid".to_owned());
+        measures.push(posterior::measure(subject, plan, model)?);
     }
     if let Some(classifier) = subject.trainee.classifier() {
         measures.extend(classifier::accuracy(subject, classifier)?);

@@ -14,7 +14,12 @@ pub fn measure(subject: &Subject<'_>, plan: &Plan<'_>, drawn: &Drawn) -> Outcome
     let Some(known) = known(subject) else { return Ok(Vec::new()) };
     let width = known[0].centre.len();
     let found = modes(&Points::new(&drawn.rows, drawn.n, width)?, &known)?;
-    let details = record(&json!({ "n": drawn.n, "seed": plan.seed, "modes": known.len(), "shares": found.shares }));
+    let centres: Vec<&[f64]> = known.iter().map(|mode| mode.centre.as_slice()).collect();
+    let weights: Vec<f64> = known.iter().map(|mode| mode.weight).collect();
+    let details = record(&json!({
+        "n": drawn.n, "seed": plan.seed, "modes": known.len(), "shares": found.shares, "centres": centres,
+        "weights": weights,
+    }));
     let score = |measure: Measure, value: f64, baseline: f64| Score {
         measure: measure.to_string(),
         value,

@@ -16,8 +16,16 @@ use crate::export::Drawn;
 use crate::failure::{Failure, Outcome};
 use crate::run::{Sweep, SweepPoint};
 
-/// Name, what is turned, usual values.
-type Kind = (&'static str, Dial, &'static [f64]);
+/// A dial.
+struct Kind {
+    /// What it is asked for by; a model has at most one of those that share this.
+    asked: &'static str,
+    /// What the sweep is called.
+    name: &'static str,
+    dial: Dial,
+    /// The values that are tried if none are named: of caution the last is (next to) the model itself, of guidance 1.
+    usual: &'static [f64],
+}
 
 /// What is turned.
 #[derive(Clone, Copy)]
@@ -28,21 +36,41 @@ enum Dial {
     Guidance,
 }
 
-/// The kinds, and the values that are tried if none are named: of caution the last is (next to) the model itself, of
-/// guidance 1.
-const KINDS: [Kind; 3] = [
-    ("temperature", Dial::Caution(Caution::Temperature), &[0.3, 0.5, 0.7, 0.8, 0.9, 1.0]),
-    ("truncation", Dial::Caution(Caution::Truncation), &[0.3, 0.6, 1.0, 1.5, 2.0, 4.0]),
-    ("guidance", Dial::Guidance, &[0.0, 1.0, 2.0, 4.0, 8.0]),
+const KINDS: [Kind; 4] = [
+    Kind {
+        asked: "temperature",
+        name: "temperature",
+        dial: Dial::Caution(Caution::Temperature),
+        usual: &[0.3, 0.5, 0.7, 0.8, 0.9, 1.0],
+    },
+    Kind {
+        asked: "truncation",
+        name: "truncation",
+        dial: Dial::Caution(Caution::Truncation),
+        usual: &[0.3, 0.6, 1.0, 1.5, 2.0, 4.0],
+    },
+    Kind {
+        asked: "truncation",
+        name: "truncation of styles",
+        dial: Dial::Caution(Caution::Style),
+        usual: &[0.3, 0.5, 0.7, 0.85, 1.0],
+    },
+    Kind { asked: "guidance", name: "guidance", dial: Dial::Guidance, usual: &[0.0, 1.0, 2.0, 4.0, 8.0] },
 ];
 
 /// What `--sweep` asks for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SweepRequest {
-    /// One of the kinds; all that the model has, if it is not said.
-    kind: Option<usize>,
+    /// What one of the kinds is asked for by; all that the model has, if it is not said.
+    kind: Option<&'static str>,
     /// The values; the usual ones, if they are not said.
     values: Vec<f64>,
+}
+
+impl SweepRequest {
+    fn asks_for(&self, kind: &Kind) -> bool {
+        self.kind.is_none_or(|asked| asked == kind.asked)
+    }
 }
 
 impl FromStr for SweepRequest {
@@ -53,11 +81,10 @@ impl FromStr for SweepRequest {
             return Ok(Self { kind: None, values: Vec::new() });
         }
         let (name, values) = text.split_once('=').map_or((text, None), |(name, values)| (name, Some(values)));
-        let kind = KINDS.iter().position(|(known, ..)| *known == name);
-        let kind: usize =
-            kind.ok_or_else(|| format!("`{name}` is neither temperature, truncation, guidance nor all"))?;
+        let kind = KINDS.iter().map(|kind| kind.asked).find(|known| *known == name);
+        let kind = kind.ok_or_else(|| format!("`{name}` is neither temperature, truncation, guidance nor all"))?;
         // No guidance at all is one of its values.
-        let least = matches!(KINDS[kind].1, Dial::Guidance);
+        let least = kind == "guidance";
         let value = |text: &str| match text.trim().parse::<f64>() {
             Ok(value) if (value > 0.0 || least && value == 0.0) && value.is_finite() => Ok(value),
             _ => Err(format!("`{text}` is no positive number")),
@@ -72,17 +99,13 @@ impl FromStr for SweepRequest {
 /// Whether the model has what is to be turned down; before any work.
 pub fn check(subject: &Subject<'_>, requests: &[SweepRequest]) -> Outcome {
     let cautious = subject.trainee.view().cautious;
-    let has = |kind: usize| match KINDS[kind].1 {
+    let has = |kind: &Kind| match kind.dial {
         Dial::Caution(caution) => cautious.is_some_and(|model| model.with_caution(caution(1.0)).is_some()),
         Dial::Guidance => subject.recipe.model.is_guidable(),
     };
     for request in requests {
-        let found = match request.kind {
-            Some(kind) => has(kind),
-            None => (0..KINDS.len()).any(has),
-        };
-        if !found {
-            let asked = request.kind.map_or("caution", |kind| KINDS[kind].0);
+        if !KINDS.iter().any(|kind| request.asks_for(kind) && has(kind)) {
+            let asked = request.kind.unwrap_or("caution");
             return Err(Failure::Usage(format!("--sweep: {} has no {asked} to turn down", subject.recipe.name)));
         }
     }
@@ -99,20 +122,21 @@ pub fn measure(
 ) -> Outcome<Vec<Sweep>> {
     let mut sweeps: Vec<Sweep> = Vec::new();
     for request in plan.sweeps {
-        for (index, (kind, dial, usual)) in KINDS.iter().enumerate() {
-            if request.kind.is_some_and(|kind| kind != index) {
+        for kind in &KINDS {
+            let Kind { name, dial, usual, .. } = kind;
+            if !request.asks_for(kind) {
                 continue;
             }
-            let values = if request.values.is_empty() { usual } else { request.values.as_slice() };
+            let values: &[f64] = if request.values.is_empty() { usual } else { request.values.as_slice() };
             let points = values.iter().map(|at| {
                 let Some(drawn) = drawn(subject, draw, plan, *dial, *at)? else { return Ok(None) };
-                tell(format!("{kind} {at}"));
+                tell(format!("{name} {at}"));
                 point(&drawn, beholder, *at).map(Some)
             });
             let Some(points) = points.collect::<Outcome<Option<Vec<SweepPoint>>>>()? else { continue };
             let (n, by) = (subject.recipe.measure.samples, beholder.name().to_owned());
-            sweeps.retain(|sweep| sweep.kind != *kind);
-            sweeps.push(Sweep { kind: (*kind).to_owned(), by, n, seed: plan.seed, points });
+            sweeps.retain(|sweep| sweep.kind != *name);
+            sweeps.push(Sweep { kind: (*name).to_owned(), by, n, seed: plan.seed, points });
         }
     }
     Ok(sweeps)
@@ -165,10 +189,10 @@ mod tests {
     fn requests_are_read_and_nonsense_is_refused() {
         let read = |text: &str| text.parse::<SweepRequest>();
         assert_eq!(read("all").unwrap(), SweepRequest { kind: None, values: vec![] });
-        assert_eq!(read("truncation").unwrap(), SweepRequest { kind: Some(1), values: vec![] });
-        assert_eq!(read("guidance=4,0").unwrap(), SweepRequest { kind: Some(2), values: vec![0.0, 4.0] });
+        assert_eq!(read("truncation").unwrap(), SweepRequest { kind: Some("truncation"), values: vec![] });
+        assert_eq!(read("guidance=4,0").unwrap(), SweepRequest { kind: Some("guidance"), values: vec![0.0, 4.0] });
         let values = read("temperature=1, 0.5").unwrap();
-        assert_eq!(values, SweepRequest { kind: Some(0), values: vec![0.5, 1.0] });
+        assert_eq!(values, SweepRequest { kind: Some("temperature"), values: vec![0.5, 1.0] });
         for nonsense in ["", "temp", "temperature=", "temperature=x", "temperature=0", "truncation=-1", "all=1"] {
             assert!(read(nonsense).is_err(), "{nonsense}");
         }

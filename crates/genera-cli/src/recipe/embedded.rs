@@ -72,6 +72,8 @@ recipes!(
     "gan-8gaussians-saturating5",
     "gan-8gaussians",
     "lsgan-8gaussians",
+    "avb-toy",
+    "avb-digits",
     "dcgan-mnist",
     "cgan-mnist",
     // Lecture 8: Wasserstein distances and f-divergences.
@@ -87,9 +89,12 @@ recipes!(
     "fgan-jensen-shannon",
     "fgan-gan",
     "fgan-total-variation",
+    "fgan-8gaussians",
     "wgan-gp-mnist",
     "sngan-fashion",
-    // Lecture 9: what measures the others.
+    // Lecture 9: styles, and what measures the others.
+    "stylegan-digits",
+    "stylegan-mnist",
     "digits-classifier",
     "mnist-classifier",
     "fashion-classifier",

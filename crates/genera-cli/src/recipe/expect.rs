@@ -104,6 +104,8 @@ pub enum Measure {
     Wasserstein,
     /// `divergence-gap@fresh`: what a learnt bound lacks of a divergence, as a part of it.
     DivergenceGap,
+    /// `posterior-gain@grid`: the divergence of the best Gaussian from a known posterior over that of a model's posterior.
+    PosteriorGain,
     /// `heaviest-component@samples`: the share of samples that most likely come from the heaviest part of a known mixture.
     HeaviestComponent,
     /// `fisher@fresh`: `E|s − ∇log p|² / E|∇log p|²` of a score and a known density, on fresh points of it.
@@ -121,7 +123,7 @@ pub enum Measure {
 }
 
 /// What is measured on held-out data, and what needs nothing.
-const PLAIN: [(&str, Measure); 17] = [
+const PLAIN: [(&str, Measure); 18] = [
     ("mmd@held-out", Measure::Mmd),
     ("mmd-p@held-out", Measure::MmdP),
     ("bits-per-dimension@held-out", Measure::BitsPerDimension),
@@ -132,6 +134,7 @@ const PLAIN: [(&str, Measure); 17] = [
     ("near-modes@samples", Measure::NearModes),
     ("wasserstein@held-out", Measure::Wasserstein),
     ("divergence-gap@fresh", Measure::DivergenceGap),
+    ("posterior-gain@grid", Measure::PosteriorGain),
     ("heaviest-component@samples", Measure::HeaviestComponent),
     ("fisher@fresh", Measure::Fisher),
     ("accuracy@held-out", Measure::Accuracy),

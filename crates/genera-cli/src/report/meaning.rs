@@ -90,6 +90,10 @@ pub fn of(measure: &str) -> Option<&'static str> {
             "What a lower bound with a learnt witness lacks of the exact divergence, as a part of it. It is 0 for the best \
              witness and below 0 only by chance."
         }
+        "posterior-gain" => {
+            "How far the best Gaussians are from the known posteriors, over how far the learnt posterior is: divergences on a \
+             grid. At 1 an encoder without a density gains nothing."
+        }
         "memorisation" => {
             "Chance that a sample is nearer to the training data than a held-out point is. \
              A half is healthy; near 1 the model recites what it was shown."

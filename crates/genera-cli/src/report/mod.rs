@@ -189,6 +189,7 @@ pub struct Gallery {
     /// What there is to see; may be empty.
     pub lead: String,
     pub pictures: Vec<Picture>,
+    pub charts: Vec<Lines>,
     /// Rows of cells, the first of heads; may be empty.
     pub table: Vec<Vec<String>>,
 }
@@ -204,6 +205,16 @@ pub struct Plane {
     pub trajectories: Vec<Vec<[f64; 2]>>,
     /// The lines of a grid of noise as they are among data.
     pub bent: Vec<Vec<[f64; 2]>>,
+    /// What judges points, and where it rises.
+    pub judged: Option<Judged>,
+}
+
+/// A surface over the plane with its gradient.
+#[derive(Clone, Debug, Default)]
+pub struct Judged {
+    pub surface: Density,
+    /// From a point to where the surface rises.
+    pub arrows: Vec<[[f64; 2]; 2]>,
 }
 
 /// Values on a regular grid of cells, row by row from the lowest `y`.

@@ -155,6 +155,7 @@ fn gallery(gallery: &Gallery) -> Markup {
     html! {
         @if !gallery.lead.is_empty() { p.lead { (gallery.lead) } }
         @if !gallery.pictures.is_empty() { (grids(&gallery.pictures)) }
+        @if !gallery.charts.is_empty() { div.charts { @for one in &gallery.charts { (lines::figure(one)) } } }
         @if let Some((heads, rows)) = gallery.table.split_first() {
             div.wide tabindex="0" role="group" aria-label=(gallery.title) {
                 table.compared.small {

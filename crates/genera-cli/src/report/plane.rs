@@ -1,7 +1,7 @@
 //! Two-dimensional data: what was given, what was drawn, the density between, and the ways from noise to data.
 
 use super::{
-    Density, Plane,
+    Density, Judged, Plane,
     curve::every,
     number, or,
     plot::{Axes, Scale, Shape, marks},
@@ -24,6 +24,7 @@ pub fn figure(plane: &Plane) -> Option<Markup> {
     let axes = frame(both).or_else(|| plane.densities.first().and_then(|density| frame(corners(density))));
     let ways = trajectories(plane);
     let bent = bent(plane);
+    let judged = axes.as_ref().zip(plane.judged.as_ref()).and_then(|(axes, judged)| surface(judged, axes));
     let densities: Vec<Markup> =
         axes.iter().flat_map(|axes| plane.densities.iter().filter_map(|density| heat_map(density, axes))).collect();
     let points: Vec<Markup> = [data, samples]
@@ -32,7 +33,7 @@ pub fn figure(plane: &Plane) -> Option<Markup> {
         .zip(axes.into_iter().cycle())
         .map(|(panel, axes)| panel.draw(&axes))
         .collect();
-    if points.is_empty() && densities.is_empty() && ways.is_none() && bent.is_none() {
+    if points.is_empty() && densities.is_empty() && ways.is_none() && bent.is_none() && judged.is_none() {
         return None;
     }
     Some(html! {
@@ -42,6 +43,7 @@ pub fn figure(plane: &Plane) -> Option<Markup> {
             @for density in densities { (density) }
             @if let Some(ways) = ways { (ways) }
             @if let Some(bent) = bent { (bent) }
+            @if let Some(judged) = judged { (judged) }
         }
     })
 }
@@ -97,6 +99,33 @@ fn heat_map(density: &Density, axes: &Axes) -> Option<Markup> {
             figcaption { b { "Density" } }
             (axes.plot(Shape::Square, "", &description, &marks::cells(axes, &coarser(density, rows))))
             p.note.ramp { (number::plain(negligible(low, high))) span aria-hidden="true" {} (number::plain(high)) " = " (label) }
+        }
+    })
+}
+
+/// What judges points: dark where it is high, with lines from dots to where it rises.
+fn surface(judged: &Judged, axes: &Axes) -> Option<Markup> {
+    let Judged { surface, arrows } = judged;
+    let rows = surface.values.len().checked_div(surface.columns)?;
+    let values = || surface.values.iter().copied().filter(|value| value.is_finite());
+    let (low, high) = (values().reduce(f64::min)?, values().reduce(f64::max)?);
+    let label = or(&surface.label, "f(x)");
+    let (low, high) = (number::plain(low), number::plain(high));
+    let description =
+        format!("Heat map of {label} from {low} to {high}, with its gradient at {} points.", arrows.len());
+    let whole = arrows.iter().filter(|arrow| arrow.iter().all(finite));
+    let lines: String = whole.clone().map(|arrow| marks::line(axes, arrow.iter().map(pair))).collect();
+    let marks = html! {
+        (marks::cells(axes, &coarser(surface, rows)))
+        path.arrow d=(lines) {}
+        path.dots.arrow d=(marks::dots(axes, whole.map(|arrow| pair(&arrow[0])))) {}
+    };
+    Some(html! {
+        figure.panel {
+            figcaption { b { "Judgement" } }
+            (axes.plot(Shape::Square, "", &description, &marks))
+            p.note.ramp { (low) span aria-hidden="true" {} (high) " = " (label) }
+            p.note { "Lines go from their dots to where it rises: the way that samples are sent." }
         }
     })
 }

@@ -61,6 +61,12 @@ fn full(text: &str) -> Report {
             title: "Receptive field",
             lead: text(),
             pictures: vec![Picture { png: PNG.to_vec(), caption: text() }],
+            charts: vec![Lines {
+                title: text(),
+                x_label: text(),
+                note: text(),
+                series: vec![(text(), vec![(0.5, 0.9), (1.0, 0.7)])],
+            }],
             table: vec![vec![text(), text()], vec![text(), text()]],
         }],
         sweeps: vec![Lines {
@@ -84,6 +90,16 @@ fn full(text: &str) -> Report {
             }],
             trajectories: vec![points.clone()],
             bent: vec![points],
+            judged: Some(Judged {
+                surface: Density {
+                    label: text(),
+                    x: [-1.0, 1.0],
+                    y: [-1.0, 1.0],
+                    columns: 4,
+                    values: (0..16).map(f64::from).collect(),
+                },
+                arrows: vec![[[0.0, 0.0], [0.1, 0.2]]],
+            }),
         }],
         curves: vec![Curve { name: text(), x_label: text(), points: (1..99).map(|i| (i.into(), i.into())).collect() }],
         commands: vec![text()],
@@ -118,7 +134,7 @@ fn every_plot_is_well_formed() {
     for text in ["plain", HOSTILE, "юникод ∂ \u{202e} 数", ""] {
         let page = render(&full(text));
         let plots: Vec<_> = between(&page, "<svg", "</svg>").collect();
-        assert_eq!(plots.len(), 8, "histogram, lines, curve and five panels");
+        assert_eq!(plots.len(), 10, "histogram, two of lines, curve and six panels");
         for plot in plots {
             let svg = roxmltree::Document::parse(plot).expect("well-formed");
             assert!(svg.root_element().attribute("aria-label").is_some_and(|label| label.len() > 10));
@@ -227,6 +243,10 @@ fn odd_numbers_leave_no_trace_in_the_drawing() {
                 title: String::new(),
                 data: data.clone(),
                 samples: data,
+                judged: Some(Judged {
+                    surface: density.clone(),
+                    arrows: pairs.windows(2).map(|pair| [pair[0], pair[1]]).collect(),
+                }),
                 densities: vec![density],
                 bent: trajectories.clone(),
                 trajectories,

@@ -122,6 +122,21 @@ impl RunDir {
         Ok(folder)
     }
 
+    /// The previews that were saved, each with the number of steps before it, in their order.
+    pub fn previews(&self) -> Outcome<Vec<(u64, PathBuf)>> {
+        let folder = self.path.join("samples");
+        let entries = match fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(Failure::file(&folder)(error)),
+        };
+        let step = |path: &Path| path.file_name()?.to_str()?.strip_prefix("step-")?.strip_suffix(".png")?.parse().ok();
+        let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+        let mut found: Vec<(u64, PathBuf)> = paths.filter_map(|path| Some((step(&path)?, path))).collect();
+        found.sort();
+        Ok(found)
+    }
+
     /// The scores, if there are any yet.
     pub fn scores(&self) -> Outcome<Option<Scores>> {
         scores::read(&self.path.join("scores.json"))

@@ -2,7 +2,9 @@
 
 mod bijection;
 mod elements;
+mod game;
 mod latents;
+mod styles;
 
 use genera::traits::Rows;
 use genera_rng::Rng;
@@ -17,6 +19,8 @@ use crate::report::{Picture as Shown, Report};
 pub fn all(report: &mut Report, subject: &Subject<'_>, draw: &Draw<'_>, rng: &Rng) -> Outcome {
     latents::show(report, subject, draw)?;
     latents::aggregate(report, subject, rng)?;
+    styles::show(report, subject, draw, rng)?;
+    game::show(report, subject)?;
     elements::show(report, subject, draw, rng)?;
     bijection::show(report, subject)
 }

@@ -196,7 +196,7 @@ impl<F: VectorField> Sample for ContinuousFlow<F> {
 
 impl<F: VectorField> Cautious for ContinuousFlow<F> {
     fn with_caution(&self, caution: Caution) -> Option<Box<dyn Sample + '_>> {
-        caution.is_sound().then(|| sampler(move |n, rng| self.sample_with(n, caution, rng)))
+        caution.is_of_noise().then(|| sampler(move |n, rng| self.sample_with(n, caution, rng)))
     }
 }
 

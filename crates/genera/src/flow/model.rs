@@ -210,7 +210,7 @@ impl<T: Module + Transform, B: Module + Base> Cautious for Flow<T, B> {
     fn with_caution(&self, caution: Caution) -> Option<Box<dyn Sample + '_>> {
         let draw = move |n, rng: &mut Rng| self.sample_with(n, caution, rng);
         // A draw of one says whether the base can.
-        draw(1, &mut Rng::new(0)).filter(|_| caution.is_sound())?;
+        draw(1, &mut Rng::new(0)).filter(|_| caution.is_of_noise())?;
         Some(sampler(move |n, rng| draw(n, rng).expect("the base drew a moment ago")))
     }
 }

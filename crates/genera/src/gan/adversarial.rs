@@ -7,7 +7,7 @@
 //! and turn name, so nothing random has to be saved.
 //!
 //! What is logged: `loss` (the generator's), `critic-value` (what the critic makes large, without penalties: an estimate of
-//! the divergence), `penalty`, the norms of both gradients, `spread` (the standard deviation of samples over that of
+//! the divergence), on the line `distance` (the exact one of the same points), `penalty`, the norms of both gradients, `spread` (the standard deviation of samples over that of
 //! data: near 0 the generator has collapsed) and `vanished` (1 if no gradient reaches the generator any more; in a
 //! log, the share of such steps).
 
@@ -20,6 +20,7 @@ use super::divergence::scalar;
 use super::objective::Objective;
 use super::regulariser::{Between, Regulariser};
 use super::spectral::{Spectral, orthogonality};
+use super::theory::distance_on_the_line;
 use crate::nn::Labelled;
 use crate::nn::derivative::Linearise;
 use crate::train::{
@@ -126,6 +127,17 @@ impl<G: Module + Generate, C: Module + Criticise> Adversarial<G, C> {
         self.generator.model()
     }
 
+    /// How many steps have been taken.
+    pub fn steps_taken(&self) -> u64 {
+        self.generator.steps_taken()
+    }
+
+    /// Replaces both networks by changes of them that keep names and shapes of what is learnt.
+    pub fn change(&mut self, generator: impl FnOnce(G) -> G, critic: impl FnOnce(C) -> C) {
+        self.generator.change(generator);
+        self.critic.change(critic);
+    }
+
     /// The critic as it judges now, with weights normalised if the game says so; without autodiff.
     pub fn critic(&self) -> C {
         self.constrained(self.critic.latest().valid())
@@ -188,6 +200,7 @@ impl<G: Module + Generate, C: Module + Criticise> Adversarial<G, C> {
             _ => regulariser.penalty(&critic, &between),
         };
         let mut parts = vec![("critic-value", value)];
+        parts.extend(on_the_line(&between).map(|distance| ("distance", distance)));
         let penalty = self.game.regularise.iter().filter_map(of).reduce(|sum, more| sum + more);
         let total = match penalty {
             Some(penalty) => {
@@ -248,6 +261,12 @@ fn classes(batch: &Batch) -> Option<Tensor<1, Int>> {
     Some(Tensor::from_data(TensorData::new(labels, [rows]), &batch.x.device()))
 }
 
+/// How far data and samples are apart, where both are points on the line.
+fn on_the_line(Between { real, fake, .. }: &Between) -> Option<f64> {
+    let points = |x: &Rows| x.to_data().convert::<f32>().iter::<f32>().map(f64::from).collect();
+    (real.dims()[1] == 1).then(|| distance_on_the_line(points(real), points(fake)))
+}
+
 /// The root of the mean variance of the columns.
 fn deviation(x: Rows) -> f64 {
     let centred = x.clone() - x.mean_dim(0);
@@ -262,10 +281,12 @@ impl<G: Module + Generate, C: Module + Criticise> Learner for Adversarial<G, C> 
         }
         let mut batches = batches.into_iter();
         let dealt = (0..turns).map(|_| batches.by_ref().take(given / turns).collect()).collect();
-        let before = self.clone();
+        // The generator moves last: when it fails, only the critic has changed. A copy of it keeps the arrays from being
+        // moved in place, which costs less than it would to look ahead.
+        let before = (self.critic.clone(), self.spectral.clone());
         let played = self.play(dealt, rng);
         if played.is_err() {
-            *self = before;
+            (self.critic, self.spectral) = before;
         }
         played
     }

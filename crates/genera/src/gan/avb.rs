@@ -26,14 +26,16 @@ use super::divergence::{scalar, softplus};
 use super::error::GanError;
 use super::networks::{mlp, some};
 use crate::nn::Mlp;
-use crate::train::{ConfigError, DescentConfig, Player, accumulate, add_share, refuse_others};
-use crate::traits::{Batch, Learner, Loss, Net, Rows, Scalars, StepError, View};
+use crate::train::{DescentConfig, Player, accumulate, add_share, refuse_others};
+use crate::traits::{Batch, Learner, Loss, Net, Rows, Sample, Scalars, StepError, View};
 use crate::weights::{Weights, WeightsError};
 
 /// `p(x|z)`.
 pub trait Emit {
     /// `log p(x|z)` of each row in nats: `[B, F], [B, latents] -> [B]`.
     fn log_likelihood(&self, x: Rows, z: Rows) -> Tensor<1>;
+    /// A row for each latent: `[B, latents] -> [B, F]`.
+    fn draw(&self, z: Rows, rng: &mut Rng) -> Rows;
 }
 
 /// An encoder and its adversary, apart from the data and the decoder.
@@ -85,6 +87,18 @@ pub struct ImplicitAutoencoder<D: Module> {
     pub encoder: ImplicitEncoder,
     /// `p(x|z)`.
     pub decoder: D,
+    #[module(skip)]
+    latents: usize,
+    #[module(skip)]
+    device: Device,
+}
+
+impl<D: Module + Emit> Sample for ImplicitAutoencoder<D> {
+    /// `z ~ N(0, I)`, then a row of it.
+    fn sample(&self, n: usize, rng: &mut Rng) -> Rows {
+        let z = TensorData::new(rng.normal(n, self.latents), [n, self.latents]);
+        self.decoder.draw(Tensor::from_data(z, &self.device), rng)
+    }
 }
 
 /// An implicit autoencoder and its adversary in training.
@@ -111,30 +125,20 @@ impl AvbConfig {
         steps: u64,
         rng: &mut Rng,
         device: &Device,
-    ) -> Result<Avb<D>, AvbError> {
+    ) -> Result<Avb<D>, GanError> {
         some("latents", self.latents)?;
         some("noise", self.noise)?;
         some("critic_steps", self.critic_steps)?;
         let net = mlp(features + self.noise, &self.encoder, self.latents, Activation::Silu, rng, device)?;
         let adversary = mlp(features + 3 * self.latents, &self.critic, 1, Activation::Silu, rng, device)?;
         let encoder = ImplicitEncoder { net, noise: self.noise };
+        let autoencoder = ImplicitAutoencoder { encoder, decoder, latents: self.latents, device: device.clone() };
         Ok(Avb {
             config: self.clone(),
-            model: Player::new(ImplicitAutoencoder { encoder, decoder }, model, steps)?,
+            model: Player::new(autoencoder, model, steps)?,
             critic: Player::new(adversary, critic, steps * self.critic_steps as u64)?,
         })
     }
-}
-
-/// Why adversarial variational Bayes cannot begin.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum AvbError {
-    /// Of the networks.
-    #[error(transparent)]
-    Networks(#[from] GanError),
-    /// Of the descents.
-    #[error(transparent)]
-    Descent(#[from] ConfigError),
 }
 
 /// What `T` compares `q` with at each row: the mean and the deviation, `[B, latents]`.
@@ -237,16 +241,17 @@ impl<D: Module + ModuleDisplay + Emit> Avb<D> {
 impl<D: Module + ModuleDisplay + Emit> Learner for Avb<D> {
     /// Every turn sees all micro-batches, with draws of its own. `loss` is minus the bound, as `T` sees it.
     fn step(&mut self, batches: Vec<Batch>, rng: &mut Rng) -> Result<Scalars, StepError> {
-        let before = self.clone();
+        // The autoencoder moves last: when it fails, only the critic has changed.
+        let before = self.critic.clone();
         let played = self.play(&batches, rng);
         if played.is_err() {
-            *self = before;
+            self.critic = before;
         }
         played
     }
 
     fn view(&self) -> View<'_> {
-        View::default()
+        View { sample: Some(self.model()), ..View::default() }
     }
 
     fn save(&self) -> Vec<(&'static str, Weights)> {

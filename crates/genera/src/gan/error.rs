@@ -1,5 +1,7 @@
 //! What can be wrong with the settings of two players.
 
+use crate::train::ConfigError;
+
 /// Settings that make no sense.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum GanError {
@@ -25,6 +27,27 @@ pub enum GanError {
         /// How often.
         halvings: usize,
     },
+    /// Stages whose lengths do not fit.
+    #[error("`growth.steps` has {lengths} lengths for {stages} stages; give one less than stages, of which at most 8")]
+    Stages {
+        /// How many stages.
+        stages: usize,
+        /// How many lengths.
+        lengths: usize,
+    },
+    /// An image that is larger than the last stage.
+    #[error(
+        "an image of side {side} does not fit into the last stage, of side {canvas}; give `channels` of more stages"
+    )]
+    Canvas {
+        /// Of the image.
+        side: usize,
+        /// Of the last stage.
+        canvas: usize,
+    },
+    /// A number of the game or of a descent.
+    #[error(transparent)]
+    Descent(#[from] ConfigError),
     /// A deviation that is none.
     #[error("the deviation of the reference is {0}; it must be finite and above zero")]
     Deviation(f64),

@@ -204,7 +204,7 @@ impl Cautious for Generator {
     /// The truncation trick of Brock et al., "BigGAN" (arXiv:1809.11096), or scaled noise; of normal noise alone.
     fn with_caution(&self, caution: Caution) -> Option<Box<dyn Sample + '_>> {
         let draw = move |n, rng: &mut Rng| self.draw(self.rows(caution.normals(n, self.latents, rng)), rng);
-        (self.noise == Noise::Normal && caution.is_sound()).then(|| sampler(draw))
+        (self.noise == Noise::Normal && caution.is_of_noise()).then(|| sampler(draw))
     }
 }
 

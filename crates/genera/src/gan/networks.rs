@@ -97,7 +97,7 @@ pub(super) fn some(name: &'static str, count: usize) -> Result<(), GanError> {
     if count > 0 { Ok(()) } else { Err(GanError::Zero(name)) }
 }
 
-fn image(shape: &[usize]) -> Result<[usize; 3], GanError> {
+pub(super) fn image(shape: &[usize]) -> Result<[usize; 3], GanError> {
     shape.try_into().map_err(|_| GanError::NoImage(shape.to_vec()))
 }
 

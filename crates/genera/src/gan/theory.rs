@@ -79,6 +79,17 @@ pub fn kantorovich_potential(pi: &[f64], p: &[f64]) -> (Vec<f64>, Vec<f64>) {
     (f, of_p)
 }
 
+/// `W₁` of two sets of equally many points on the line: the mean distance of points of the same rank.
+///
+/// # Panics
+/// If one set has more points than the other.
+pub fn distance_on_the_line(mut pi: Vec<f64>, mut p: Vec<f64>) -> f64 {
+    assert_eq!(pi.len(), p.len(), "distance_on_the_line: as many points of one as of the other");
+    pi.sort_by(f64::total_cmp);
+    p.sort_by(f64::total_cmp);
+    pi.iter().zip(&p).map(|(x, y)| (x - y).abs()).sum::<f64>() / pi.len() as f64
+}
+
 /// `E_π f − E_p f` from values at points of both.
 pub fn dual_value(f_on_pi: &[f64], f_on_p: &[f64]) -> f64 {
     let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;

@@ -78,6 +78,11 @@ impl<S: Module + Scorer> Critic<S> {
         self.net.features(x)
     }
 
+    /// This critic with `change` of its network, which has the same features.
+    pub fn with_net(self, change: impl FnOnce(S) -> S) -> Self {
+        Self { net: change(self.net), ..self }
+    }
+
     /// `e(y)`: `[B, D]`, if the critic is told classes.
     fn projection(&self, labels: Option<Tensor<1, Int>>) -> Option<Rows> {
         self.label.as_ref().zip(labels).map(|(label, labels)| label.forward(labels))

@@ -293,7 +293,7 @@ impl<E: Module + Encode, D: Module + Decode, P: Module + Prior<E>> Cautious for 
     fn with_caution(&self, caution: Caution) -> Option<Box<dyn Sample + '_>> {
         let draw = move |n, rng: &mut Rng| self.draw_with(n, caution, rng);
         // A draw of one says whether the prior can.
-        draw(1, &mut Rng::new(0)).filter(|_| caution.is_sound())?;
+        draw(1, &mut Rng::new(0)).filter(|_| caution.is_of_noise())?;
         Some(sampler(move |n, rng| draw(n, rng).expect("the prior drew a moment ago")))
     }
 }

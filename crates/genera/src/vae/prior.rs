@@ -151,7 +151,7 @@ impl Sample for MixturePrior {
 
 impl Cautious for MixturePrior {
     fn with_caution(&self, caution: Caution) -> Option<Box<dyn Sample + '_>> {
-        caution.is_sound().then(|| sampler(move |n, rng| self.mixture().sample(n, caution, rng)))
+        caution.is_of_noise().then(|| sampler(move |n, rng| self.mixture().sample(n, caution, rng)))
     }
 }
 

@@ -4,6 +4,7 @@ mod avb;
 mod estimates;
 mod laws;
 mod parity;
+mod style;
 mod theory;
 
 use genera::Rng;

@@ -16,21 +16,30 @@ fn golden(prefix: &str) -> Weights {
     all.into_iter().filter_map(|(name, array)| Some((name.strip_prefix(prefix)?.to_owned(), array))).collect()
 }
 
-fn below(weights: &Weights, prefix: &str) -> Weights {
+pub fn below(weights: &Weights, prefix: &str) -> Weights {
     weights.iter().filter_map(|(name, array)| Some((name.strip_prefix(prefix)?.to_owned(), array.clone()))).collect()
 }
 
-fn rows(array: &Array) -> Rows {
+pub fn rows(array: &Array) -> Rows {
     Tensor::from_data(TensorData::new(array.values.clone(), array.shape.clone()), &device())
 }
 
 /// Equal to within 1e-5 of the largest number.
 #[track_caller]
-fn agree(what: &str, got: &[f64], expected: &[f32]) {
+pub fn agree(what: &str, got: &[f64], expected: &[f32]) {
     assert_eq!(got.len(), expected.len(), "{what}");
     let scale = expected.iter().fold(1e-3_f64, |most, x| most.max(f64::from(x.abs())));
     for (i, (a, b)) in got.iter().zip(expected).enumerate() {
         assert!((a - f64::from(*b)).abs() <= 1e-5 * scale, "{what}[{i}]: {a}, expected {b} of at most {scale}");
+    }
+}
+
+/// Every gradient equal, where PyTorch may have zeros for a parameter that has no say.
+pub fn gradients_agree(what: &str, gradients: &Gradients, expected: Weights) {
+    assert!(!expected.is_empty(), "{what}");
+    for (path, array) in expected {
+        let zeros = || vec![0.0; array.values.len()];
+        agree(&format!("{what} {path}"), &gradients.values(&path).unwrap_or_else(zeros), &array.values);
     }
 }
 
@@ -70,14 +79,7 @@ fn penalties_and_their_gradients_are_those_of_pytorch() {
         ] {
             let what = format!("{name} {kind}");
             agree(&what, &host(penalty.clone()), &golden[kind].values);
-            let gradients = Gradients::of(&penalty, &critic);
-            let expected = below(&golden, &format!("{kind}.gradient."));
-            assert!(!expected.is_empty(), "{what}");
-            for (path, array) in expected {
-                // PyTorch has zeros where a bias has no say.
-                let zeros = || vec![0.0; array.values.len()];
-                agree(&format!("{what} {path}"), &gradients.values(&path).unwrap_or_else(zeros), &array.values);
-            }
+            gradients_agree(&what, &Gradients::of(&penalty, &critic), below(&golden, &format!("{kind}.gradient.")));
         }
     }
 }

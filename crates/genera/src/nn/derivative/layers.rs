@@ -50,6 +50,12 @@ pub(super) fn shift<'a, const D: usize>(x: Tensor<D>, shift: Tensor<D>) -> Linea
     Linearised { value: x.clone() + shift, ..Linearised::at(x) }
 }
 
+/// A constant times `x`.
+pub(super) fn scale<'a, const D: usize>(x: Tensor<D>, factor: f64) -> Linearised<'a, Tensor<D>, Tensor<D>> {
+    let scaled = move |v: Tensor<D>| v * factor;
+    Linearised::new(scaled(x), scaled, scaled)
+}
+
 /// Rows as images of the event shape.
 pub(super) fn images<'a>(x: Tensor<2>, shape: [usize; 3]) -> Linearised<'a, Tensor<2>, Tensor<4>> {
     Linearised::new(image::images(x, shape), move |v| image::images(v, shape), image::rows)

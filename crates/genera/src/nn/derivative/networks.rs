@@ -1,9 +1,12 @@
 //! The networks, each as the list of its layers.
 
-use super::layers::{activation, halve, images, residual, rows, shift, sum_image};
+use burn::tensor::Tensor;
+
+use super::layers::{activation, halve, images, residual, rows, scale, shift, sum_image};
 use super::{Linearise, Linearised};
 use crate::nn::{
-    Activation, ConditionalMlp, ConditionalResNet, Conditioned, ConvCritic, Mlp, ResidualCritic, ResidualMlp, Scorer,
+    Activation, ConditionalMlp, ConditionalResNet, Conditioned, ConvCritic, GrowingCritic, Mlp, ResidualCritic,
+    ResidualMlp, Scorer,
 };
 use crate::traits::Rows;
 
@@ -108,5 +111,33 @@ impl ResidualCritic {
 impl Linearise for ResidualCritic {
     fn linearise(&self, x: Rows) -> Linearised<'_, Rows, Rows> {
         self.linearise_hidden(x).then(|h| self.output().linearise(h))
+    }
+}
+
+impl GrowingCritic {
+    /// The last layer but one and its derivative: `[B, colours · S · S] -> [B, D]`.
+    pub(in crate::nn) fn linearise_hidden(&self, x: Rows) -> Linearised<'_, Rows, Rows> {
+        let (stage, alpha, side) = (self.grown.stage, self.grown.alpha, self.grown.side());
+        let leaky = |z| activation(z, Activation::LeakyRelu);
+        let block = |h: Tensor<4>, stage: usize| {
+            let layers = &self.blocks[stage - 1];
+            let inner = layers.conv1.linearise(h).then(leaky).then(|h| layers.conv2.linearise(h));
+            inner.then(halve).then(leaky)
+        };
+        let start = images(x, [self.colours, side, side]).then(|x| {
+            let newest = self.from_rgb[stage].linearise(x.clone());
+            match stage {
+                0 => newest,
+                _ if alpha >= 1.0 => newest.then(|h| block(h, stage)),
+                _ => {
+                    let newest = newest.then(|h| block(h, stage)).then(|h| scale(h, alpha));
+                    let before = halve(x).then(|x| self.from_rgb[stage - 1].linearise(x));
+                    newest.plus(before.then(|h| scale(h, 1.0 - alpha)))
+                }
+            }
+        });
+        let last = (1..stage).rev().fold(start, |at, stage| at.then(|h| block(h, stage)));
+        let end = last.then(|h| self.conv.linearise(h)).then(leaky).then(rows);
+        end.then(|h| self.dense.linearise(h)).then(|z| activation(z, Activation::LeakyRelu))
     }
 }
