@@ -97,11 +97,9 @@ fn both_ways_of_learning_reconstruct() {
     }
 }
 
-/// With many fine codes and with one, which leaves all there is to say to the coarse ones.
 #[test]
-fn two_levels_reconstruct_by_either() {
-    let ways = [Learning::Gradient, Learning::Average { decay: 0.9 }];
-    for (learning, fine) in ways.into_iter().flat_map(|learning| [(learning, 6), (learning, 1)]) {
+fn two_levels_reconstruct() {
+    for (learning, fine) in [(Learning::Gradient, 6), (Learning::Average { decay: 0.9 }, 6)] {
         let quantiser = QuantiserConfig { learning, revive: 0.2, ..SMALL };
         let model =
             hierarchical_of(QuantiserConfig { codes: fine, ..quantiser }, QuantiserConfig { codes: 3, ..quantiser });
@@ -122,7 +120,7 @@ fn two_levels_reconstruct_by_either() {
         assert!(after + cost > -15.0 && after > before + 20.0, "{learning:?}, {fine}: {before} -> {after}");
         let sizes: Vec<_> = books.iter().map(|book| (book.0, book.1, book.2.len())).collect();
         assert_eq!(sizes, [("top-codes", 3, 128), ("bottom-codes", fine, 512)]);
-        assert!(used(if fine == 1 { 0 } else { 1 }) > 0.5, "{learning:?}, {fine}");
+        assert!(used(1) > 0.5, "{learning:?}, {fine}");
         assert_eq!(codes.dims(), [32, 4 + 16]);
         let log_p = host(model.log_likelihood(pictures(32), codes.clone()));
         let bound = model.lower_bound(pictures(32), &mut Rng::new(1));

@@ -46,7 +46,7 @@ pub struct TwoStageSpec {
 /// A discrete code.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
-#[allow(clippy::large_enum_variant, reason = "there is one of it")]
+#[allow(clippy::large_enum_variant, clippy::enum_variant_names, reason = "there is one of it, and models have names")]
 pub enum CodeSpec {
     /// A book of codes.
     VqVae(VqVaeConfig),

@@ -89,23 +89,16 @@ impl<N: Module + Causal> Autoregressive<N> {
         }
         let device = x.device();
         let start = x.into_data().convert::<f32>().iter::<f32>().collect();
-        Ok(rows_of(self.draw(start, known, rng, &self.cursors()), [rows, needed], &device))
-    }
-
-    /// The network as it is, for any rows.
-    fn cursors<'a>(&'a self) -> impl Fn(usize, &[usize]) -> Box<dyn Cursor + 'a> {
-        |order, rows| self.net.cursor(order, rows.len())
+        Ok(rows_of(
+            self.draw(start, known, rng, &|order, rows| self.net.cursor(order, rows.len())),
+            [rows, needed],
+            &device,
+        ))
     }
 
     /// The unknown elements of `start`, drawn: row `i` from stream `i` of one draw of `rng`. `cursors` gives the network in
     /// the middle of some of the rows, in one order.
-    fn draw<'a>(
-        &self,
-        start: Vec<f32>,
-        known: &[bool],
-        rng: &mut Rng,
-        cursors: &dyn Fn(usize, &[usize]) -> Box<dyn Cursor + 'a>,
-    ) -> Vec<f32> {
+    fn draw<'a>(&self, start: Vec<f32>, known: &[bool], rng: &mut Rng, cursors: &Cursors<'_, 'a>) -> Vec<f32> {
         let (mut x, orders, length) = (start, self.net.orders(), known.len());
         let mut streams: Vec<Stream> = rng.streams(x.len() / length.max(1)).collect();
         let mut in_order = vec![Vec::new(); orders.len()];
@@ -135,12 +128,7 @@ impl<N: Module + Causal> Autoregressive<N> {
     }
 
     /// New rows, as above.
-    pub(super) fn drawn<'a>(
-        &self,
-        n: usize,
-        rng: &mut Rng,
-        cursors: &dyn Fn(usize, &[usize]) -> Box<dyn Cursor + 'a>,
-    ) -> Rows {
+    pub(super) fn drawn<'a>(&self, n: usize, rng: &mut Rng, cursors: &Cursors<'_, 'a>) -> Rows {
         let length = self.net.orders()[0].len();
         rows_of(self.draw(vec![0.0; n * length], &vec![false; length], rng, cursors), [n, length], &self.device())
     }
@@ -174,6 +162,9 @@ impl<N: Module + Causal> Autoregressive<N> {
     }
 }
 
+/// The network in the middle of some rows, in one order.
+pub(super) type Cursors<'f, 'a> = dyn Fn(usize, &[usize]) -> Box<dyn Cursor + 'a> + 'f;
+
 /// How many rows are scored together.
 pub(super) fn rows_at_once(length: usize) -> usize {
     (ELEMENTS_AT_ONCE / length.max(1)).clamp(8, 1024)
@@ -203,7 +194,7 @@ impl<N: Module + Causal> Density<Tokens> for Autoregressive<N> {
 
 impl<N: Module + Causal> Sample for Autoregressive<N> {
     fn sample(&self, n: usize, rng: &mut Rng) -> Rows {
-        self.drawn(n, rng, &self.cursors())
+        self.drawn(n, rng, &|order, rows| self.net.cursor(order, rows.len()))
     }
 }
 

@@ -151,9 +151,9 @@ mod tests {
         let (z, log_q) = q.draw(noise(n, 3, &mut Rng::new(2), &Device::default()));
         let (z, log_q) = (host(&z), host(&log_q));
         let p = [0.4_f64, -1.5, 3.0].map(|a| 1.0 / (1.0 + (-a).exp()));
-        for j in 0..3 {
+        for (j, p) in p.iter().enumerate() {
             let share = z.iter().skip(j).step_by(3).sum::<f64>() / n as f64;
-            assert!((share - p[j]).abs() < 4.0 * (p[j] * (1.0 - p[j]) / n as f64).sqrt(), "{j}: {share} {}", p[j]);
+            assert!((share - p).abs() < 4.0 * (p * (1.0 - p) / n as f64).sqrt(), "{j}: {share} {p}");
         }
         assert!(z.iter().all(|z| z.abs() < 1e-6 || (z - 1.0).abs() < 1e-6));
         let by_hand: f64 = (0..3).map(|j| if z[j] > 0.5 { p[j].ln() } else { (1.0 - p[j]).ln() }).sum();
