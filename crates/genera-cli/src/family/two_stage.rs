@@ -175,7 +175,7 @@ impl TwoStageSpec {
     {
         match classes {
             None => {
-                let net = self.prior.init(&[1, height, width], Alphabet::Levels(codes), codes, rng, device)?;
+                let net = self.prior.init(&[1, height, width], Alphabet::Symbols(codes), codes, rng, device)?;
                 stages.trainee(coding, self.over(net, codes)?)
             }
             Some(classes) => {
