@@ -435,13 +435,19 @@ def make(case):
     return net, net.inputs(case["batch"])
 
 
+def prefix(net):
+    """What the Rust side puts before every name: the critic alone is a part of something there."""
+    return "critic." if isinstance(net, Critic) else ""
+
+
 def state(net):
-    """The weights by the names of the Rust side, whose U-Net is the network itself and whose critic has a name."""
-    prefix = "critic." if isinstance(net, Critic) else ""
+    """The weights by the names of the Rust side, whose U-Net is the network itself."""
+    before = prefix(net)
     net = net.net if isinstance(net, UNet) else net
-    return {prefix + name: value.contiguous() for name, value in net.state_dict().items()}
+    return {before + name: value.contiguous() for name, value in net.state_dict().items()}
 
 
 def load(net, weights):
+    before = prefix(net)
     net = net.net if isinstance(net, UNet) else net
-    net.load_state_dict({name.removeprefix("critic."): value for name, value in weights.items()})
+    net.load_state_dict({name.removeprefix(before): value for name, value in weights.items()})
