@@ -7,6 +7,7 @@ pub(crate) mod gemm;
 pub(crate) mod lanes;
 pub(crate) mod math;
 pub(crate) mod parallel;
+mod tile;
 
 /// Proof that this processor has AVX2 and fused multiply-add, or is a 64-bit Arm, all of which have NEON with them:
 /// whoever holds one may run the kernels.
