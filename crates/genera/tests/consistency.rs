@@ -79,13 +79,10 @@ fn one_step_of_the_student_is_many_of_the_teacher() {
     assert!(after < 0.35 && after < 0.5 * before, "{before} {after}");
 }
 
-/// Two steps draw the mixture: variances 2/3 + 0.05 and 1/2 + 0.05. **Not met**: the student carries points of middling
-/// noise too far out (0.98 instead of 0.72 on the first axis, though taught six times as long as in the test above), and
-/// why is not known yet.
+/// Two steps draw the mixture: variances 2/3 + 0.05 and 1/2 + 0.05.
 #[test]
-#[ignore = "not met: cargo test --workspace --test consistency -- --ignored"]
 fn two_steps_draw_the_mixture() {
-    let (first, second) = (2000, 4000);
+    let (first, second) = (1500, 3000);
     let mut learner = learner([first, second]);
     run(&mut learner, 0..first + second, 128);
     let drawn = in_steps(learner.model(), Solver::Consistency, 2);
@@ -93,7 +90,8 @@ fn two_steps_draw_the_mixture() {
         let of_axis = || drawn.iter().skip(axis).step_by(2);
         let mean = of_axis().sum::<f64>() / 1000.0;
         let variance = of_axis().map(|v| (v - mean).powi(2)).sum::<f64>() / 1000.0;
-        assert!(mean.abs() < 0.2 && (variance - expected).abs() < 0.2, "axis {axis}: {mean} {variance}");
+        println!("axis {axis}: mean {mean:.3}, variance {variance:.3} of {expected}");
+        assert!(mean.abs() < 0.12 && (variance - expected).abs() < 0.12, "axis {axis}: {mean} {variance}");
     }
 }
 
