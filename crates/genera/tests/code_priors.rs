@@ -9,7 +9,7 @@ use genera::nn::{
 };
 use genera::stages::{ClassPrior, CodeContextConfig, CodeHierarchy, TokenPrior, ToldPrior};
 use genera::train::{Descent, Gradients};
-use genera::traits::{Batch, Density, Learner, Rows, Sample, Tokens};
+use genera::traits::{Batch, Density, Learner, Model, Rows, Sample, Tokens};
 use genera::weights::collect;
 use genera::{Caution, Rng};
 
@@ -243,8 +243,13 @@ fn laws_of_priors_that_are_told_classes() {
     }
     for (name, net) in &NETS[..2] {
         laws(&format!("levels of {name}"), &hierarchy(net, 2), &levels());
-        // Without classes nothing is told, and all the rest holds.
+        // Without classes nothing is told, also where the data have them, and all the rest holds.
         let alone = hierarchy(net, 1);
+        assert!(!alone.has_classes());
+        let (x, labels) = (levels().float(), (0..levels().dims()[0]).map(|i| i % 3).collect());
+        let loss = alone.loss(Batch { x, labels: Some(labels) }, &mut Rng::new(1)).value;
+        let mean = host(alone.log_prob(levels())).iter().sum::<f64>() / levels().dims()[0] as f64;
+        assert!((host(loss)[0] * 6.0 + mean).abs() < 1e-4, "{name}: {mean}");
         let total: f64 = host(alone.log_prob(levels())).iter().map(|l| l.exp()).sum();
         assert!((total - 1.0).abs() < 1e-5, "{name}: {total}");
     }

@@ -135,6 +135,10 @@ pub trait Trainee: Learner + Send {
     fn lower_bound_given(&self, _labels: Vec<usize>) -> Option<Box<dyn LowerBound + '_>> {
         None
     }
+    /// Rows of codes drawn uniformly, if the model has learnt a prior over codes.
+    fn uniform_codes(&self) -> Option<&dyn Sample> {
+        None
+    }
     /// What the latents of these rows carry, if the model has a Gaussian posterior over them.
     fn diagnostics(&self, _x: Rows, _rng: &mut Rng) -> Option<Diagnostics> {
         None

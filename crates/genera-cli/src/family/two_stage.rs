@@ -73,6 +73,10 @@ where
     fn parameters(&self) -> usize {
         self.coding().codec().num_params() + self.prior().num_params()
     }
+
+    fn uniform_codes(&self) -> Option<&dyn Sample> {
+        self.coding().view().sample
+    }
 }
 
 impl<A: Coding + Send> Trainee for TwoStages<A, ClassPrior<ToldNet>>
@@ -81,6 +85,10 @@ where
 {
     fn parameters(&self) -> usize {
         self.coding().codec().num_params() + self.prior().num_params()
+    }
+
+    fn uniform_codes(&self) -> Option<&dyn Sample> {
+        self.coding().view().sample
     }
 
     fn sample_given(&self, labels: Vec<usize>) -> Option<Box<dyn Sample + '_>> {
@@ -100,12 +108,16 @@ where
         self.coding().codec().num_params() + self.prior().num_params()
     }
 
+    fn uniform_codes(&self) -> Option<&dyn Sample> {
+        self.coding().view().sample
+    }
+
     fn sample_given(&self, labels: Vec<usize>) -> Option<Box<dyn Sample + '_>> {
-        Some(Box::new(self.given(&labels)))
+        self.prior().has_classes().then(|| Box::new(self.given(&labels)) as Box<dyn Sample>)
     }
 
     fn lower_bound_given(&self, labels: Vec<usize>) -> Option<Box<dyn LowerBound + '_>> {
-        Some(Box::new(self.given(&labels)))
+        self.prior().has_classes().then(|| Box::new(self.given(&labels)) as Box<dyn LowerBound>)
     }
 }
 

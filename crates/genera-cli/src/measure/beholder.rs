@@ -1,6 +1,6 @@
 //! What samples look like to something, and how near that is to data: fidelity, variety, and whether they are copies.
 
-use genera_metrics::{Manifold, MetricError, Points, halves_of_each, manifold, memorisation};
+use genera_metrics::{Manifold, MetricError, Points, frechet, halves_of_each, manifold, memorisation};
 use genera_rng::Rng;
 use serde_json::{Value, json};
 
@@ -83,6 +83,11 @@ impl<'a> Beholder<'a> {
     /// Precision, recall, density and coverage of samples against held-out data.
     pub fn balls(&self, samples: &Seen) -> Outcome<Manifold> {
         Ok(manifold(&self.held_out.points()?, &samples.points()?, NEIGHBOURS, &self.name)?)
+    }
+
+    /// The Fréchet distance of samples from held-out data.
+    pub fn distance(&self, samples: &Seen) -> Outcome<f64> {
+        Ok(frechet(&samples.points()?, &self.held_out.points()?, &self.name)?.value)
     }
 
     /// Fidelity, variety and memorisation, beside what training data score; nothing of too few rows.

@@ -53,6 +53,7 @@ pub fn name_for(subject: &Subject<'_>) -> Option<String> {
         | Measure::Density(name)
         | Measure::Coverage(name)
         | Measure::Memorisation(name)
+        | Measure::PriorGain(name)
             if name != POINTS =>
         {
             Some(name.clone())

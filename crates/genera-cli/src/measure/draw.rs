@@ -73,6 +73,11 @@ impl<'a> Draw<'a> {
             },
             Way::Direct(sample) => Way::Direct(Box::new(move |labels| sample(labels))),
         };
+        self.by(way)
+    }
+
+    /// The same rows and classes, another way.
+    pub fn by<'b>(&self, way: Way<'b>) -> Draw<'b> {
         let Self { shape, view, grey_levels, labels, device, chunk, .. } = self;
         Draw {
             way,

@@ -12,6 +12,7 @@ mod line;
 mod modes;
 mod points;
 mod posterior;
+mod prior;
 mod sweep;
 
 use std::path::Path;
@@ -125,6 +126,10 @@ pub fn evaluate(subject: &Subject<'_>, plan: &Plan<'_>, mut tell: impl FnMut(Str
                     measures.extend(judge.measure(&beholder, &seen, plan)?);
                     let labels = subject.data.held_out().labels().map(|labels| labels.rows());
                     measures.extend(judge.class_accuracy(&beholder, &seen, drawn.labels.as_deref(), labels));
+                    if let Some(uniform) = subject.trainee.uniform_codes().filter(|_| plan.samples.is_none()) {
+                        tell("drawing codes uniformly, to compare the prior with".to_owned());
+                        measures.push(prior::gain(&draw, uniform, &beholder, &seen, plan)?);
+                    }
                     sweep(&beholder, &mut tell)?;
                 }
                 // Other measures still make sense; an expectation that needs this one is then not met.

@@ -80,6 +80,8 @@ pub enum Measure {
     Coverage(String),
     /// `memorisation@CLASSIFIER`: the chance that a sample is nearer to the training data than a held-out row is.
     Memorisation(String),
+    /// `prior-gain@CLASSIFIER`: the Fréchet distance of codes drawn uniformly over that of a learnt prior's samples.
+    PriorGain(String),
     /// `usage@BOOK`: the share of a book's entries that held-out data name.
     Usage(String),
     /// `perplexity@BOOK`: as many entries as the held-out data would name if they named all alike.
@@ -146,7 +148,7 @@ const PLAIN: [(&str, Measure); 18] = [
 
 type OfClassifier = fn(String) -> Measure;
 /// What is measured with a classifier, or of a book.
-const OF_CLASSIFIER: [(&str, OfClassifier); 14] = [
+const OF_CLASSIFIER: [(&str, OfClassifier); 15] = [
     ("frechet", Measure::Frechet),
     ("frechet-ratio", Measure::FrechetRatio),
     ("rarest-class", Measure::RarestClass),
@@ -159,6 +161,7 @@ const OF_CLASSIFIER: [(&str, OfClassifier); 14] = [
     ("density", Measure::Density),
     ("coverage", Measure::Coverage),
     ("memorisation", Measure::Memorisation),
+    ("prior-gain", Measure::PriorGain),
     ("usage", Measure::Usage),
     ("perplexity", Measure::Perplexity),
 ];
@@ -178,6 +181,7 @@ impl fmt::Display for Measure {
             Self::Density(classifier) => ("density", classifier),
             Self::Coverage(classifier) => ("coverage", classifier),
             Self::Memorisation(classifier) => ("memorisation", classifier),
+            Self::PriorGain(classifier) => ("prior-gain", classifier),
             Self::Usage(book) => ("usage", book),
             Self::Perplexity(book) => ("perplexity", book),
             plain => {

@@ -35,6 +35,10 @@ pub fn of(measure: &str) -> Option<&'static str> {
             "Share of the samples that a classifier takes for the class that the model was told to draw. Held-out data of \
              each class score no more than the classifier's accuracy."
         }
+        "prior-gain" => {
+            "The Fréchet distance to held-out data of rows made of codes that are drawn uniformly, over that of the prior's \
+             samples: how many times nearer the prior brings them."
+        }
         "usage" => {
             "Share of a book's codes that held-out data use at all. Far below 1, the book has codes that nothing is near."
         }

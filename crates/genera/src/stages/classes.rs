@@ -18,11 +18,13 @@ use crate::traits::{Batch, Caution, Cautious, Density, Loss, Model, Rows, Sample
 pub(super) struct Classes(pub usize);
 
 impl Classes {
-    /// Indicators of the classes, zeros for one that does not exist: `[B, C]`.
+    /// Indicators of the classes, zeros for one that does not exist: `[B, C]`. One class is that of every row, whatever the
+    /// data call it.
     pub(super) fn indicators(self, labels: &[usize], device: &Device) -> Rows {
         let mut values = vec![0.0_f32; labels.len() * self.0];
         for (row, label) in values.chunks_exact_mut(self.0).zip(labels) {
-            if let Some(indicator) = row.get_mut(*label) {
+            let place = if self.0 == 1 { 0 } else { *label };
+            if let Some(indicator) = row.get_mut(place) {
                 *indicator = 1.0;
             }
         }

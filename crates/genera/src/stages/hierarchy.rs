@@ -123,6 +123,11 @@ impl<N: Module + Told> CodeHierarchy<N> {
         [self.top.log_prob_told(top.float(), &classes), self.bottom.log_prob_told(bottom.float(), &told)]
     }
 
+    /// Whether there are classes to be told of.
+    pub fn has_classes(&self) -> bool {
+        self.classes.0 > 1
+    }
+
     fn given_classes(&self, labels: &[usize]) -> Given<'_, N> {
         Given { prior: self, labels: labels.to_vec() }
     }

@@ -11,8 +11,8 @@ use genera_rng::Rng;
 use super::{Decode, Encode, Likelihood, Prior, Vae, host, log_mean_exp, repeat};
 use crate::traits::Rows;
 
-/// Latents that are decoded at once, about.
-const AT_ONCE: usize = 2048;
+/// Latents that are decoded at once, about: more do not fit the caches with what is decoded, and take a fifth longer.
+const AT_ONCE: usize = 512;
 
 impl<E: Module + Encode, D: Module + Decode, P: Module + Prior<E>> Vae<E, D, P> {
     /// The `k`-sample bound on `log p(x)` of each row in nats: `[B, F] -> B numbers`.
