@@ -6,7 +6,7 @@ use genera::burn::tensor::Device;
 use genera::features::Classifier;
 use genera::traits::Features;
 use genera::weights::Metadata;
-use genera_data::View;
+use genera_data::{Dataset, View};
 use genera_metrics::{Kernel, Points, classes, frechet, kid, mmd2_unbiased};
 use genera_rng::Rng;
 use serde_json::json;
@@ -38,8 +38,9 @@ pub struct Judge {
     device: Device,
 }
 
-/// The classifier for the data of `subject`: the one its expectations name, or the embedded one for digits.
-pub fn name_for(subject: &Subject<'_>) -> Option<String> {
+/// The classifier for the data of `subject`: the one its expectations name, or the embedded one for digits, or for other
+/// images that of the run at `classifier`.
+pub fn name_for(subject: &Subject<'_>, classifier: Option<&Path>) -> Option<String> {
     let named = subject.recipe.expect.iter().find_map(|expect| match &expect.measure {
         Measure::Frechet(name)
         | Measure::FrechetRatio(name)
@@ -60,7 +61,13 @@ pub fn name_for(subject: &Subject<'_>) -> Option<String> {
         }
         _ => None,
     });
-    named.or_else(|| (subject.recipe.data.name == "digits").then(|| EMBEDDED.to_owned()))
+    let embedded = || (subject.recipe.data.name == "digits").then(|| EMBEDDED.to_owned());
+    let given = || {
+        let folder = classifier.filter(|_| !matches!(subject.data.train(), Dataset::Table(_)))?;
+        // A folder without a run is complained of when it is opened.
+        Some(RunDir::open(folder).map_or_else(|_| "classifier".to_owned(), |run| run.recipe().name.clone()))
+    };
+    named.or_else(embedded).or_else(given)
 }
 
 impl Judge {

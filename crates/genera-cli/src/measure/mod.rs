@@ -117,7 +117,7 @@ pub fn evaluate(subject: &Subject<'_>, plan: &Plan<'_>, mut tell: impl FnMut(Str
             measures.extend(line::measure(subject, plan, &drawn)?);
         }
         measures.extend(modes::measure(subject, plan, &drawn)?);
-        if let Some(name) = classifier::name_for(subject) {
+        if let Some(name) = classifier::name_for(subject, plan.classifier) {
             tell(format!("comparing them with held-out rows by {name}"));
             match Judge::open(&name, plan.classifier, plan.runs, subject.device) {
                 Ok(judge) => {
