@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::commands::Keep;
 use crate::device::DeviceName;
 use crate::measure::SweepRequest;
 use crate::metrics::Also;
@@ -52,6 +53,8 @@ pub enum Command {
     Train(Train),
     /// Draw from a trained run, or from a pipeline folder of diffusers
     Sample(Sample),
+    /// Complete, colour or sharpen held-out pictures by a diffusion that never learnt to
+    Restore(Restore),
     /// Measure a run and hold it against its recipe
     Eval(Eval),
     /// Measure how far two sets of pictures or points are apart, whoever made them
@@ -124,6 +127,39 @@ pub struct Sample {
     pub chunk: u32,
     /// FILE.png (one grid), FILE.npy, FILE.npz, FILE.safetensors, or a folder of PNG files
     /// [default: samples-SEED.png, or .npy for what is no picture]
+    #[arg(long, short, value_name = "FILE | DIR")]
+    pub out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct Restore {
+    /// The run of a diffusion of pictures
+    pub run: PathBuf,
+    /// What is kept of each picture: top, bottom, left, right, frame (all but the middle), grey (the mean over the
+    /// colours) or coarse=N (the means over squares of N by N pixels)
+    #[arg(long, value_name = "WHAT", default_value = "top")]
+    pub keep: Keep,
+    /// Put what is seen in the place of what is predicted, in place of guidance by the denoiser's derivative: twice as
+    /// fast, and the rest fits less well
+    #[arg(long, conflicts_with = "scale")]
+    pub replace: bool,
+    /// How strongly samples are drawn towards what is seen: 0 not at all, 1 as the formula says
+    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    pub scale: f64,
+    /// How many held-out pictures
+    #[arg(short, long = "count", value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub n: u32,
+    /// Samples of each
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub draws: u32,
+    /// The seed of the noise
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// Steps of the recipe's solver [default: the recipe's]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub steps: Option<u32>,
+    /// FILE.png (a line a picture: the original, what is seen, the samples), or the samples alone as FILE.npy, FILE.npz,
+    /// FILE.safetensors or a folder of PNG files [default: restored-SEED.png]
     #[arg(long, short, value_name = "FILE | DIR")]
     pub out: Option<PathBuf>,
 }

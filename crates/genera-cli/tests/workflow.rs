@@ -371,3 +371,40 @@ fn guidance_and_further_solvers() {
     let refused = tiny(5, "refused", &["--set", "sample.guidance={scale=2.0}"]);
     fail(here, &refused.iter().map(String::as_str).collect::<Vec<_>>(), 1, "label_dropout");
 }
+
+/// Held-out digits, parts of which are hidden: what comes back agrees with what was seen, by either way.
+#[test]
+fn pictures_are_restored() {
+    let scratch = tempdir().unwrap();
+    let here = scratch.path();
+    let net = "model.net={kind=\"unet\",block_out_channels=[8],down_block_types=[\"DownBlock2D\"],\
+               up_block_types=[\"UpBlock2D\"],layers_per_block=1,norm_num_groups=4}";
+    let train =
+        ["train", "ddpm-digits", "--out", "r", "--set", net, "--set", "train.steps=60", "--set", "train.batch_size=16"];
+    let little = ["--set", "train.preview_every=0", "--set", "measure={samples=20,likelihood_rows=4}"];
+    genera(here).args(train).args(little).output().unwrap();
+    let restored = |more: &[&str]| -> f64 {
+        let line =
+            succeed(here, &[&["restore", "r", "-n", "3", "--draws", "2", "--steps", "20", "--json"], more].concat());
+        let found: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert!(here.join(found["out"].as_str().unwrap()).exists(), "{line}");
+        found["rms-of-seen"].as_f64().unwrap()
+    };
+    for keep in ["top", "frame", "coarse=2"] {
+        let (told, untold) = (restored(&["--keep", keep]), restored(&["--keep", keep, "--scale", "0"]));
+        assert!(told < 0.5 * untold, "{keep}: {told} with guidance, {untold} without");
+    }
+    assert!(restored(&["--keep", "left", "--replace"]) < 1e-3);
+    let samples = || fs::read(here.join("x.npy")).unwrap();
+    restored(&["--out", "x.npy"]);
+    let once = samples();
+    restored(&["--out", "x.npy", "--threads", "1"]);
+    assert_eq!(once, samples());
+    fail(here, &["restore", "r", "--keep", "nothing"], 2, "coarse=2");
+    fail(here, &["restore", "r", "--keep", "coarse=2", "--replace"], 2, "--replace");
+    fail(here, &["restore", "r", "--keep", "coarse=99"], 1, "factor");
+    fail(here, &["restore", "r", "--keep", "grey"], 2, "no colours");
+    fail(here, &["restore", "r", "--scale", "nan"], 2, "finite");
+    assert!(run_tiny(here, 5, "plane", &[]).status.success());
+    fail(here, &["restore", "plane"], 1, "pictures");
+}

@@ -38,9 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             let mean: f32 = flow.log_prob(x.clone()).mean().into_scalar();
             (mean, timed(|| drop(flow.log_prob(x.clone()))), timed(|| step(&trained, &x)))
         });
-        lines.push(format!(
-            r#""{name}": {{"log_prob": {mean}, "likelihood": {likelihood}, "training": {training}}}"#
-        ));
+        lines.push(format!(r#""{name}": {{"log_prob": {mean}, "likelihood": {likelihood}, "training": {training}}}"#));
     }
     println!("{{{}}}", lines.join(", "));
     Ok(())

@@ -8,8 +8,11 @@ mod eval;
 mod metrics;
 mod recipes;
 mod report;
+mod restore;
 mod sample;
 mod train;
+
+pub use restore::Keep;
 
 use std::path::{Path, PathBuf};
 
@@ -45,6 +48,7 @@ pub fn run(cli: Cli) -> Outcome {
         Command::Data(args) => data::run(console, cli.common.data.as_deref(), &args),
         Command::Train(args) => within_pool(cli.common, |context| train::run(context, args)),
         Command::Sample(args) => within_pool(cli.common, |context| sample::run(context, &args)),
+        Command::Restore(args) => within_pool(cli.common, |context| restore::run(context, &args)),
         Command::Eval(args) => within_pool(cli.common, |context| eval::run(context, &args)),
         Command::Metrics(args) => within_pool(cli.common, |context| metrics::run(context, &args)),
         Command::Compare(args) => within_pool(cli.common, |context| compare::run(context, &args)),

@@ -5,8 +5,8 @@ use genera::burn;
 use genera::burn::module::Module;
 use genera::burn::tensor::Device;
 use genera::diffusion::{
-    Coupling, Diffusion, DiffusionConfig, Distillation, Levels, ProbabilityFlow, Reflow, Schedule, Target, Times,
-    Variance, Weighting,
+    Coupling, Differentiable, Diffusion, DiffusionConfig, Distillation, Levels, ProbabilityFlow, Reflow, Schedule,
+    Target, Times, Variance, Weighting,
 };
 use genera::nn::unet::{UNet, UNetConfig};
 use genera::nn::{ConditionalMlp, ConditionalMlpConfig, Conditioned, ResidualMlp, ResidualMlpConfig};
@@ -153,6 +153,10 @@ impl Offers for Diffusion<Denoiser> {
         Some(Box::new(self.given(labels)))
     }
 
+    fn differentiable_given(&self, labels: Vec<usize>) -> Option<Box<dyn Differentiable + '_>> {
+        Some(Box::new(self.given(labels)))
+    }
+
     fn density_given(&self, labels: Vec<usize>) -> Option<Box<dyn Density + '_>> {
         self.config().likelihood.is_some().then(|| Box::new(self.given(labels)) as Box<dyn Density + '_>)
     }
@@ -169,6 +173,10 @@ impl Trainee for Reflow<Denoiser> {
 
     fn denoise_given(&self, labels: Vec<usize>) -> Option<Box<dyn Denoise + '_>> {
         Some(Box::new(self.model().given(labels)))
+    }
+
+    fn differentiable_given(&self, labels: Vec<usize>) -> Option<Box<dyn Differentiable + '_>> {
+        self.model().differentiable_given(labels)
     }
 
     fn density_given(&self, labels: Vec<usize>) -> Option<Box<dyn Density + '_>> {

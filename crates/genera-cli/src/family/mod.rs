@@ -21,7 +21,7 @@ mod vq;
 use genera::burn::module::Module;
 use genera::burn::tensor::Device;
 use genera::classical::Estimator;
-use genera::diffusion::Levels;
+use genera::diffusion::{Differentiable, Levels};
 use genera::features::{Classifier, ClassifierConfig};
 use genera::flow::FlowConfig;
 use genera::gan::{Bend, DivergenceBound, DivergenceBoundConfig, ImplicitAutoencoder};
@@ -123,6 +123,10 @@ pub trait Trainee: Learner + Send {
     fn denoise_given(&self, _labels: Vec<usize>) -> Option<Box<dyn Denoise + '_>> {
         None
     }
+    /// The same as a remover of noise whose derivative is known; none if it has none.
+    fn differentiable_given(&self, _labels: Vec<usize>) -> Option<Box<dyn Differentiable + '_>> {
+        None
+    }
     /// The model as something to draw rows of these classes from, labels as above; none if it is not told classes.
     fn sample_given(&self, _labels: Vec<usize>) -> Option<Box<dyn Sample + '_>> {
         None
@@ -168,6 +172,10 @@ pub trait Offers: Model + Module {
         None
     }
 
+    fn differentiable_given(&self, _labels: Vec<usize>) -> Option<Box<dyn Differentiable + '_>> {
+        None
+    }
+
     fn sample_given(&self, _labels: Vec<usize>) -> Option<Box<dyn Sample + '_>> {
         None
     }
@@ -200,6 +208,10 @@ impl<M: Offers + Send> Trainee for Descent<M> {
 
     fn denoise_given(&self, labels: Vec<usize>) -> Option<Box<dyn Denoise + '_>> {
         self.model().denoise_given(labels)
+    }
+
+    fn differentiable_given(&self, labels: Vec<usize>) -> Option<Box<dyn Differentiable + '_>> {
+        self.model().differentiable_given(labels)
     }
 
     fn sample_given(&self, labels: Vec<usize>) -> Option<Box<dyn Sample + '_>> {
