@@ -2,8 +2,8 @@
 
 mod common;
 
-use common::{Way, compare, gradient, outcome};
-use genera_kernels::{ConvOptions, conv_transpose2d, masked_conv2d, plain};
+use common::{Source, Way, compare, gradient, outcome, values};
+use genera_kernels::{ConvOptions, conv_transpose2d, conv2d, masked_conv2d, plain};
 use proptest::prelude::*;
 
 /// One comparison: image `[B, H, W, I]`, kernel `[O, kh, kw]`.
@@ -104,6 +104,40 @@ fn shapes_of_real_networks() {
     check([2, 9, 9, 8], [8, 3, 3], ConvOptions { groups: 8, ..ConvOptions::same(3) }, true, false);
     check_masked([8, 28, 28, 1], [64, 7, 7], 24, ConvOptions::same(7), true, false);
     check_masked([8, 28, 28, 32], [32, 3, 3], 5, ConvOptions::same(3), true, false);
+}
+
+/// Results of these sizes are cut into tiles of four and of three outputs.
+const MIXED: [usize; 8] = [3, 5, 6, 7, 9, 10, 13, 14];
+
+/// Every pair of sizes; batches, channels, paddings and masks take turns.
+#[test]
+fn tiles_of_four_and_of_three() {
+    let channels = [8, 16, 24, 40];
+    for (case, (height, width)) in MIXED.into_iter().flat_map(|height| MIXED.map(|width| (height, width))).enumerate() {
+        let padding = [[case % 3, case / 3 % 3], [case / 2 % 3, case / 5 % 3]];
+        let [image_height, image_width] =
+            [(height, padding[0]), (width, padding[1])].map(|(n, [before, after])| n + 2 - before - after);
+        let (inputs, outputs) = (channels[case % 4], channels[case / 4 % 4]);
+        let (batch, seen) = ([1, 3][case / 7 % 2], [9, 9, 6, 8, 5][case % 5]);
+        let options = ConvOptions { padding, ..ConvOptions::default() };
+        let image = [batch, image_height, image_width, inputs];
+        check_masked(image, [outputs, 3, 3], seen, options, case % 2 == 0, false);
+    }
+}
+
+/// A sample has the same bits alone and in a batch.
+#[test]
+fn samples_do_not_see_their_batch() {
+    for (n, [inputs, outputs]) in MIXED.into_iter().chain([8, 28]).zip([[8, 40], [64, 32]].into_iter().cycle()) {
+        let mut source = Source::new(n as u64);
+        let (x, weight) = (source.normal([21, n, n, inputs]), source.normal([outputs, inputs, 3, 3]));
+        let run = |x| conv2d(x, weight.clone(), None, None, ConvOptions::same(3));
+        let all = run(x.clone());
+        for sample in [0, 1, 11, 20] {
+            let alone = run(x.clone().narrow(0, sample, 1));
+            assert_eq!(values(&alone), values(&all.clone().narrow(0, sample, 1)), "sample {sample}, {n} x {n}");
+        }
+    }
 }
 
 proptest! {

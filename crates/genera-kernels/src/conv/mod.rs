@@ -191,16 +191,15 @@ struct Geometry {
 }
 
 impl Geometry {
-    /// Whether Winograd's algorithm applies, and its 36 products for a tile of 16 pixels are a gain over the direct
-    /// 144, or what a mask leaves of them, also when tiles hang over the edge of a small image.
+    /// Whether Winograd's algorithm applies, and the products of its tiles are a gain over the direct nine for a pixel,
+    /// or what a mask leaves of them: at least a third fewer, because its transforms take time too.
     fn winograd(&self) -> bool {
         let ConvOptions { stride, padding, dilation, groups } = self.options;
-        let tiles = winograd::tiles(self.size);
         (self.kernel, stride, dilation, groups) == ([3; 2], [1; 2], [1; 2], 1)
             && padding.as_flattened().iter().all(|side| *side <= 2)
             && self.inputs.is_multiple_of(8)
             && self.outputs.is_multiple_of(8)
-            && tiles[0] * tiles[1] * 54 < self.size[0] * self.size[1] * self.seen
+            && 3 * winograd::frequencies(self.size) < 2 * self.size[0] * self.size[1] * self.seen
     }
 
     /// The convolution, up to the flip of the kernel, that carries gradients from the result to the image, if that is

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! for every 4 x 4 tile of the result, `d` its 6 x 6 neighbourhood. Summed over channels, the product of elements is one
-//! matrix product for each of the 36 frequencies: a quarter of the multiplications of the direct form. A block of tiles
+//! matrix product for each of the 36 frequencies: a quarter of the multiplications of the direct form. Tiles of three
+//! outputs, which lack one point on that axis, fill sizes that are no multiple of four, see [`tiling`]. A block of tiles
 //! is transformed, multiplied and transformed back while it stays in the second-level cache. Rounding errors are about
 //! four times those of the direct form.
 //!
@@ -14,6 +15,7 @@
 //! `ḡ = Gᵀ [ Σ (Bᵀ d B) ⊙ (A Ȳ Aᵀ) ] G`: all tiles of a bounded stretch are transformed, then every frequency is one
 //! matrix product, so the sums have a fixed order.
 
+mod tiling;
 mod transform;
 
 use super::Geometry;
@@ -21,12 +23,16 @@ use crate::flex;
 use crate::simd::gemm::{self, PANEL, Start, Strided};
 use crate::simd::lanes::{Eight, Lanes, Sixteen};
 use crate::simd::{Simd, parallel};
+pub(super) use tiling::frequencies;
+use tiling::{Block, Blocks};
 use transform::{transform_gradient, transform_image, transform_result, transform_spectrum, transform_weight};
 
 /// Outputs whose weights lie together: what the matrix product takes at once.
 const PAIR: usize = 2 * PANEL;
+/// Points along one axis at which the polynomials of a tile are multiplied: 0, 1, -1, 2, -2 and infinity.
+const POINTS: usize = 6;
 /// Points of a transformed tile.
-const FREQUENCIES: usize = 36;
+const FREQUENCIES: usize = POINTS * POINTS;
 /// Numbers of a block of transformed tiles that fit the second-level cache with the weights passing by.
 const BLOCK: usize = 112 << 10;
 /// Numbers of the transformed tiles that are kept at once for the gradient of the weight.
@@ -37,11 +43,6 @@ const STRETCH: usize = 2 << 20;
 fn apart(numbers: usize) -> usize {
     const LINE: usize = 16;
     (numbers.div_ceil(LINE) | 1) * LINE
-}
-
-/// Tiles that cover a picture.
-pub(super) fn tiles(size: [usize; 2]) -> [usize; 2] {
-    size.map(|n| n.div_ceil(4))
 }
 
 /// The kernel as a function of output, input and tap.
@@ -92,54 +93,6 @@ fn packed_len(inputs: usize, outputs: usize) -> usize {
     outputs.div_ceil(PAIR) * FREQUENCIES * apart(inputs * PAIR)
 }
 
-/// How the rows of tiles of a batch divide into blocks.
-struct Blocks {
-    /// Rows of tiles in one picture, and tiles in a row.
-    tiles: [usize; 2],
-    /// Rows of tiles in the whole batch.
-    rows: usize,
-    /// Rows of tiles in a block.
-    block: usize,
-}
-
-impl Blocks {
-    fn new(geometry: &Geometry, numbers: usize) -> Self {
-        let tiles = tiles(geometry.size);
-        let rows = geometry.batch * tiles[0];
-        let wanted = (numbers / (FREQUENCIES * (geometry.inputs + geometry.outputs))).max(6);
-        // Among blocks of about the wanted number of tiles, the one that fills the strips of the matrix product best.
-        let most = (wanted / tiles[1]).max(1);
-        let filling = |block: &usize| {
-            let tiles = block * tiles[1];
-            (tiles * 1000 / tiles.next_multiple_of(gemm::STRIP), tiles)
-        };
-        let block = (most.div_ceil(2)..=most).max_by_key(filling).unwrap_or(1);
-        Self { tiles, rows, block }
-    }
-
-    /// Tiles in a full block.
-    fn len(&self) -> usize {
-        self.block * self.tiles[1]
-    }
-
-    fn count(&self) -> usize {
-        self.rows.div_ceil(self.block)
-    }
-
-    /// The tiles of block `index` as `(sample, [row, column])`.
-    fn tiles(&self, index: usize) -> impl Iterator<Item = (usize, [usize; 2])> {
-        let [tall, wide] = self.tiles;
-        let rows = index * self.block..self.rows.min((index + 1) * self.block);
-        rows.flat_map(move |row| (0..wide).map(move |column| (row / tall, [row % tall, column])))
-    }
-
-    /// Pixel rows of the result, counted over the whole batch, at which block `index` begins.
-    fn begin(&self, index: usize, height: usize) -> usize {
-        let row = self.rows.min(index * self.block);
-        row / self.tiles[0] * height + row % self.tiles[0] * 4
-    }
-}
-
 /// Whether channels can be transformed sixteen at a time.
 fn by_sixteen(simd: Simd, geometry: &Geometry) -> bool {
     let sixteen = |channels: usize| channels.is_multiple_of(Sixteen::LEN);
@@ -173,45 +126,49 @@ fn forward_by<V: Lanes>(
     let &Geometry { batch, inputs, outputs, size: [height, width], .. } = geometry;
     let mut y = flex::unwritten(batch * height * width * outputs);
     let blocks = Blocks::new(geometry, BLOCK);
-    let work = 2 * FREQUENCIES * blocks.rows * blocks.tiles[1] * inputs * outputs;
+    let work = 2 * batch * frequencies(geometry.size) * inputs * outputs;
     let zeros = vec![0.0; outputs];
     let bias = bias.unwrap_or(&zeros);
-    let lengths =
-        (0..blocks.count()).map(|i| (blocks.begin(i + 1, height) - blocks.begin(i, height)) * width * outputs);
+    let lengths = (0..blocks.count()).map(|i| (blocks.begin(i + 1) - blocks.begin(i)) * width * outputs);
     let pieces = parallel::pieces(&mut y, lengths);
     parallel::scratch(packed_len(inputs, outputs), |weight| {
         taps.transform::<V>(simd, weight, inputs, outputs);
         let weight = &*weight;
         parallel::each(pieces, work, |index, y| {
-            let count = blocks.tiles(index).count();
+            let block = blocks.get(index);
+            let count = block.tiles.len();
             let [v_apart, m_apart, weight_apart] = [count * inputs, count * outputs, inputs * PAIR].map(apart);
-            parallel::scratch(FREQUENCIES * (v_apart + m_apart), |block| {
-                let (v, m) = block.split_at_mut(FREQUENCIES * v_apart);
-                transform_images::<V>(simd, geometry, x, blocks.tiles(index), v, v_apart);
+            parallel::scratch(FREQUENCIES * (v_apart + m_apart), |scratch| {
+                let (v, m) = scratch.split_at_mut(FREQUENCIES * v_apart);
+                transform_images::<V>(simd, geometry, x, &block, v, v_apart);
                 for (pair, weight) in weight.chunks_exact(FREQUENCIES * weight_apart).enumerate() {
                     let columns = PAIR.min(outputs - pair * PAIR);
                     for frequency in 0..FREQUENCIES {
-                        let a = Strided { values: &v[frequency * v_apart..], row: inputs, step: 1 };
+                        let tiles = block.having(frequency);
+                        if tiles.is_empty() {
+                            continue;
+                        }
+                        let a = &v[frequency * v_apart + tiles.start * inputs..];
+                        let a = Strided { values: a, row: inputs, step: 1 };
                         let packed = &weight[frequency * weight_apart..];
-                        let m = &mut m[frequency * m_apart + pair * PAIR..(frequency + 1) * m_apart];
-                        gemm::multiply(simd, [count, inputs, columns], a, packed, Start::Zero, m, outputs);
+                        let m = &mut m[frequency * m_apart..][..m_apart][tiles.start * outputs + pair * PAIR..];
+                        gemm::multiply(simd, [tiles.len(), inputs, columns], a, packed, Start::Zero, m, outputs);
                     }
                 }
-                let first = blocks.begin(index, height);
-                for (tile, (sample, [i, j])) in blocks.tiles(index).enumerate() {
-                    let row = sample * height + 4 * i;
-                    let at = ((row - first) * width + 4 * j) * outputs;
-                    let corner = [(height - 4 * i).min(4), (width - 4 * j).min(4)];
-                    let residual = residual.map(|residual| &residual[(row * width + 4 * j) * outputs..]);
+                let first = blocks.begin(index);
+                for (at, tile) in block.tiles.iter().enumerate() {
+                    let row = tile.sample * height + tile.place[0];
+                    let pixel = |row: usize| (row * width + tile.place[1]) * outputs;
                     transform_result::<V>(
                         simd,
-                        &m[tile * outputs..],
+                        tile.kind,
+                        &m[at * outputs..],
                         m_apart,
                         bias,
-                        residual,
-                        &mut y[at..],
+                        residual.map(|residual| &residual[pixel(row)..]),
+                        &mut y[pixel(row - first)..],
                         width,
-                        corner,
+                        tile.corner(geometry.size),
                     );
                 }
             });
@@ -247,38 +204,36 @@ fn weight_gradient_by<V: Lanes>(simd: Simd, geometry: &Geometry, x: &[f32], grad
             let stretch = &mut stretch[..together.min(blocks.count() - first) * (v_len + n_len)];
             let work = 8 * stretch.len();
             parallel::chunks(stretch, v_len + n_len, work, |index, block| {
-                let count = blocks.tiles(first + index).count();
-                let [v_apart, n_apart] = lengths(count);
                 let (v, n) = block.split_at_mut(v_len);
-                transform_images::<V>(simd, geometry, x, blocks.tiles(first + index), v, v_apart);
+                let block = blocks.get(first + index);
+                let [v_apart, n_apart] = lengths(block.tiles.len());
+                transform_images::<V>(simd, geometry, x, &block, v, v_apart);
                 if !outputs.is_multiple_of(PANEL) {
                     n.fill(0.0);
                 }
-                for (tile, (sample, [i, j])) in blocks.tiles(first + index).enumerate() {
-                    let at = ((sample * height + 4 * i) * width + 4 * j) * outputs;
-                    let corner = [(height - 4 * i).min(4), (width - 4 * j).min(4)];
-                    transform_gradient::<V>(
-                        simd,
-                        &gradient[at..],
-                        width,
-                        corner,
-                        &mut n[tile * PANEL..],
-                        [n_apart, count * PANEL],
-                        outputs,
-                    );
+                let begins: [_; FREQUENCIES] = std::array::from_fn(|f| (f * n_apart, block.having(f)));
+                for (at, tile) in block.tiles.iter().enumerate() {
+                    let places = begins
+                        .each_ref()
+                        .map(|(begin, tiles)| [begin + at.saturating_sub(tiles.start) * PANEL, tiles.len() * PANEL]);
+                    let pixel = (tile.sample * height + tile.place[0]) * width + tile.place[1];
+                    let (y, corner) = (&gradient[pixel * outputs..], tile.corner(geometry.size));
+                    transform_gradient::<V>(simd, tile.kind, y, width, corner, n, &places, outputs);
                 }
             });
             let stretch = &*stretch;
             let work = stretch.len() * inputs.min(outputs);
             parallel::chunks(&mut spectrum, spectrum_apart, work, |frequency, spectrum| {
                 for (index, block) in stretch.chunks_exact(v_len + n_len).enumerate() {
-                    let count = blocks.tiles(first + index).count();
-                    let [v_apart, n_apart] = lengths(count);
                     let (v, n) = block.split_at(v_len);
-                    let a = Strided { values: &v[frequency * v_apart..], row: 1, step: inputs };
+                    let block = blocks.get(first + index);
+                    let [v_apart, n_apart] = lengths(block.tiles.len());
+                    let tiles = block.having(frequency);
+                    let a = &v[frequency * v_apart + tiles.start * inputs..];
+                    let a = Strided { values: a, row: 1, step: inputs };
                     let packed = &n[frequency * n_apart..];
                     let start = if first + index == 0 { Start::Zero } else { Start::Previous };
-                    gemm::multiply(simd, [inputs, count, outputs], a, packed, start, spectrum, outputs);
+                    gemm::multiply(simd, [inputs, tiles.len(), outputs], a, packed, start, spectrum, outputs);
                 }
             });
         }
@@ -298,24 +253,18 @@ fn weight_gradient_by<V: Lanes>(simd: Simd, geometry: &Geometry, x: &[f32], grad
     weight
 }
 
-/// `Bᵀ d B` of tiles of the image: `[36, count, I]`, frequencies `apart`.
-fn transform_images<V: Lanes>(
-    simd: Simd,
-    geometry: &Geometry,
-    x: &[f32],
-    tiles: impl Iterator<Item = (usize, [usize; 2])>,
-    v: &mut [f32],
-    apart: usize,
-) {
+/// `Bᵀ d B` of the tiles of a block: `[36, tiles, I]`, frequencies `apart`.
+fn transform_images<V: Lanes>(simd: Simd, geometry: &Geometry, x: &[f32], block: &Block, v: &mut [f32], apart: usize) {
     let &Geometry { image: [height, width], inputs, .. } = geometry;
     let [top, left] = [0, 1].map(|axis| geometry.options.padding[axis][0]);
-    for (tile, (sample, [i, j])) in tiles.enumerate() {
-        let picture = &x[sample * height * width * inputs..][..height * width * inputs];
+    for (at, tile) in block.tiles.iter().enumerate() {
+        let picture = &x[tile.sample * height * width * inputs..][..height * width * inputs];
+        let [i, j] = tile.place;
         let places = std::array::from_fn(|at| {
-            let (row, column) = ((4 * i + at / 6).wrapping_sub(top), (4 * j + at % 6).wrapping_sub(left));
+            let (row, column) = ((i + at / 6).wrapping_sub(top), (j + at % 6).wrapping_sub(left));
             if row < height && column < width { (row * width + column) * inputs } else { OUTSIDE }
         });
-        transform_image::<V>(simd, picture, &places, inputs, &mut v[tile * inputs..], apart);
+        transform_image::<V>(simd, tile.kind, picture, &places, inputs, &mut v[at * inputs..], apart);
     }
 }
 
@@ -327,32 +276,27 @@ mod tests {
     use super::*;
     use crate::conv::ConvOptions;
 
-    /// Tiles that hang over the edge, channels for vectors of eight and of sixteen: the same bits with and without
-    /// AVX-512.
+    /// All kinds of tiles, also over the edge, channels for vectors of eight and of sixteen: the same bits with and
+    /// without AVX-512.
     #[test]
     fn wide_vectors_change_no_bit() {
         let Some(simd) = Simd::detect() else { return };
-        for (inputs, outputs) in [(16, 48), (32, 16), (8, 24)] {
-            let (batch, [height, width]) = (3, [9, 6]);
-            let geometry = Geometry {
-                batch,
-                image: [height, width],
-                inputs,
-                outputs,
-                kernel: [3; 2],
-                seen: 9,
-                size: [height, width],
-                options: ConvOptions::same(3),
-            };
+        let channels = [(16, 48), (32, 16), (8, 24)];
+        let sizes = [[9, 6], [14, 7], [5, 8], [3, 10]];
+        for ((inputs, outputs), size) in channels.into_iter().flat_map(|channels| sizes.map(|size| (channels, size))) {
+            let batch = 3;
+            let options = ConvOptions::same(3);
+            let geometry = Geometry { batch, image: size, inputs, outputs, kernel: [3; 2], seen: 9, size, options };
             let normal = |n, seed| genera_rng::Rng::new(seed).normal(1, n);
-            let (x, y) = (normal(batch * height * width * inputs, 1), normal(batch * height * width * outputs, 2));
+            let pixels = batch * size[0] * size[1];
+            let (x, y) = (normal(pixels * inputs, 1), normal(pixels * outputs, 2));
             let (weight, bias) = (normal(9 * inputs * outputs, 3), normal(outputs, 4));
             let results = |simd| {
                 let taps = Taps::of(&weight, &geometry);
                 let result = forward(simd, &geometry, &x, taps, Some(&bias), Some(&y));
                 (result, weight_gradient(simd, &geometry, &x, &y))
             };
-            assert_eq!(results(simd), results(simd.narrow()), "{inputs} to {outputs} channels");
+            assert_eq!(results(simd), results(simd.narrow()), "{inputs} to {outputs} channels, {size:?}");
         }
     }
 }

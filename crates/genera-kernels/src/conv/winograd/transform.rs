@@ -1,6 +1,8 @@
 //! The transforms of tiles and kernels: one-dimensional transforms along columns, then along rows, eight or sixteen
-//! channels at a time.
+//! channels at a time. Tiles of three outputs have those of four without the last output, pixel and point: what is only
+//! for these is left out where the compiler sees it.
 
+use super::tiling::Kind;
 use super::{FREQUENCIES, OUTSIDE};
 use crate::simd::gemm::PANEL;
 use crate::simd::lanes::Lanes;
@@ -75,6 +77,40 @@ macro_rules! array {
     };
 }
 
+/// How long tiles are along one axis.
+trait Length {
+    const OUTPUTS: usize;
+    const POINTS: usize = Self::OUTPUTS + 2;
+}
+
+struct Four;
+struct Three;
+
+impl Length for Four {
+    const OUTPUTS: usize = 4;
+}
+
+impl Length for Three {
+    const OUTPUTS: usize = 3;
+}
+
+/// Runs an expression with `$rows` and `$columns` naming the [`Length`]s of tiles of a [`Kind`].
+macro_rules! with_lengths {
+    ($kind:expr, $rows:ident, $columns:ident => $body:expr) => {
+        match $kind {
+            [4, 4] => with_lengths!(@ $rows = Four, $columns = Four, $body),
+            [4, _] => with_lengths!(@ $rows = Four, $columns = Three, $body),
+            [_, 4] => with_lengths!(@ $rows = Three, $columns = Four, $body),
+            [_, _] => with_lengths!(@ $rows = Three, $columns = Three, $body),
+        }
+    };
+    (@ $rows:ident = $tall:ident, $columns:ident = $wide:ident, $body:expr) => {{
+        type $rows = $tall;
+        type $columns = $wide;
+        $body
+    }};
+}
+
 /// `Bᵀ = [4 0 -5 0 1 0; 0 -4 -4 1 1 0; 0 4 -4 -1 1 0; 0 -2 -1 2 1 0; 0 2 -1 -2 1 0; 0 4 0 -5 0 1]`.
 #[inline(always)]
 fn before<V: Lanes>([d0, d1, d2, d3, d4, d5]: [V; 6]) -> [V; 6] {
@@ -129,26 +165,35 @@ fn narrow<V: Lanes>([u0, u1, u2, u3, u4, u5]: [V; 6]) -> [V; 3] {
 vectorised! {
     /// `Bᵀ d B` of one tile, whose neighbourhood lies at `places` of `x`, into frequencies `apart`.
     pub(super) fn transform_image[V: Lanes](
+        kind: Kind,
         x: &[f32],
         places: &[usize; FREQUENCIES],
         channels: usize,
         v: &mut [f32],
         apart: usize,
     ) {
-        for channel in (0..channels).step_by(V::LEN) {
-            let columns = array!(6, j => before(array!(6, i => match places[i * 6 + j] {
-                OUTSIDE => V::splat(0.0),
-                place => V::load(x, place + channel),
-            })));
-            array!(6, i => {
-                let row = before(array!(6, j => columns[j][i]));
-                array!(6, j => row[j].store(v, (i * 6 + j) * apart + channel))
+        let zero = V::splat(0.0);
+        with_lengths!(kind, Rows, Columns => for channel in (0..channels).step_by(V::LEN) {
+            let columns = array!(6, j => if j < Columns::POINTS {
+                before(array!(6, i => match places[i * 6 + j] {
+                    place if place != OUTSIDE && i < Rows::POINTS => V::load(x, place + channel),
+                    _ => zero,
+                }))
+            } else {
+                [zero; 6]
             });
-        }
+            array!(6, i => if i < Rows::POINTS {
+                let row = before(array!(6, j => columns[j][i]));
+                array!(6, j => if j < Columns::POINTS {
+                    row[j].store(v, (i * 6 + j) * apart + channel);
+                });
+            });
+        });
     }
 
     /// `Aᵀ m A` of one tile of the products, frequencies `apart`, plus bias and residual, into the `corner` that exists.
     pub(super) fn transform_result[V: Lanes](
+        kind: Kind,
         m: &[f32],
         apart: usize,
         bias: &[f32],
@@ -157,15 +202,21 @@ vectorised! {
         width: usize,
         corner: [usize; 2],
     ) {
-        let channels = bias.len();
-        for channel in (0..channels).step_by(V::LEN) {
-            let columns = array!(6, j => after(array!(6, i => {
-                V::load(m, (i * 6 + j) * apart + channel)
-            })));
+        let (channels, zero) = (bias.len(), V::splat(0.0));
+        with_lengths!(kind, Rows, Columns => for channel in (0..channels).step_by(V::LEN) {
+            let columns = array!(6, j => if j < Columns::POINTS {
+                after(array!(6, i => if i < Rows::POINTS {
+                    V::load(m, (i * 6 + j) * apart + channel)
+                } else {
+                    zero
+                }))
+            } else {
+                [zero; 4]
+            });
             let bias = V::load(bias, channel);
-            array!(4, i => if i < corner[0] {
+            array!(4, i => if i < Rows::OUTPUTS && i < corner[0] {
                 let row = after(array!(6, j => columns[j][i]));
-                array!(4, j => if j < corner[1] {
+                array!(4, j => if j < Columns::OUTPUTS && j < corner[1] {
                     let at = (i * width + j) * channels + channel;
                     let value = row[j].add(bias);
                     let value = match residual {
@@ -175,33 +226,38 @@ vectorised! {
                     value.store(y, at);
                 });
             });
-        }
+        });
     }
 
-    /// `A ȳ Aᵀ` of the `corner` of one tile, packed for the matrix product: frequencies and panels
-    /// are `apart`.
+    /// `A ȳ Aᵀ` of the `corner` of one tile, packed for the matrix product: frequency `f` at `places[f]` as its begin
+    /// and the distance between its panels.
     pub(super) fn transform_gradient[V: Lanes](
+        kind: Kind,
         y: &[f32],
         width: usize,
         corner: [usize; 2],
         n: &mut [f32],
-        apart: [usize; 2],
+        places: &[[usize; 2]; FREQUENCIES],
         channels: usize,
     ) {
-        for channel in (0..channels).step_by(V::LEN) {
-            let columns = array!(4, j => spread(array!(4, i => if i < corner[0] && j < corner[1] {
-                V::load(y, (i * width + j) * channels + channel)
-            } else {
-                V::splat(0.0)
+        let zero = V::splat(0.0);
+        with_lengths!(kind, Rows, Columns => for channel in (0..channels).step_by(V::LEN) {
+            let columns = array!(4, j => spread(array!(4, i => {
+                if i < Rows::OUTPUTS && j < Columns::OUTPUTS && i < corner[0] && j < corner[1] {
+                    V::load(y, (i * width + j) * channels + channel)
+                } else {
+                    zero
+                }
             })));
             let (panel, lane) = (channel / PANEL, channel % PANEL);
-            array!(6, i => {
+            array!(6, i => if i < Rows::POINTS {
                 let row = spread(array!(4, j => columns[j][i]));
-                array!(6, j => {
-                    row[j].store(n, (i * 6 + j) * apart[0] + panel * apart[1] + lane);
-                })
+                array!(6, j => if j < Columns::POINTS {
+                    let [begin, apart] = places[i * 6 + j];
+                    row[j].store(n, begin + panel * apart + lane);
+                });
             });
-        }
+        });
     }
 
     /// `G g Gᵀ` of 16 outputs and one input into frequencies `apart`.
