@@ -24,7 +24,7 @@ use crate::simd::gemm::{self, PANEL, Start, Strided};
 use crate::simd::lanes::{Eight, Lanes, Sixteen};
 use crate::simd::{Simd, parallel};
 pub(super) use tiling::frequencies;
-use tiling::{Block, Blocks};
+use tiling::{Block, Blocks, last};
 use transform::{transform_gradient, transform_image, transform_result, transform_spectrum, transform_weight};
 
 /// Outputs whose weights lie together: what the matrix product takes at once.
@@ -144,7 +144,7 @@ fn forward_by<V: Lanes>(
                 for (pair, weight) in weight.chunks_exact(FREQUENCIES * weight_apart).enumerate() {
                     let columns = PAIR.min(outputs - pair * PAIR);
                     for frequency in 0..FREQUENCIES {
-                        let tiles = block.having(frequency);
+                        let tiles = block.having(last(frequency));
                         if tiles.is_empty() {
                             continue;
                         }
@@ -201,34 +201,36 @@ fn weight_gradient_by<V: Lanes>(simd: Simd, geometry: &Geometry, x: &[f32], grad
     };
     parallel::scratch(together * (v_len + n_len), |stretch| {
         for first in (0..blocks.count()).step_by(together) {
-            let stretch = &mut stretch[..together.min(blocks.count() - first) * (v_len + n_len)];
+            let members: Vec<_> = (first..blocks.count().min(first + together)).map(|i| blocks.get(i)).collect();
+            let stretch = &mut stretch[..members.len() * (v_len + n_len)];
             let work = 8 * stretch.len();
-            parallel::chunks(stretch, v_len + n_len, work, |index, block| {
-                let (v, n) = block.split_at_mut(v_len);
-                let block = blocks.get(first + index);
+            parallel::chunks(stretch, v_len + n_len, work, |index, numbers| {
+                let (v, n) = numbers.split_at_mut(v_len);
+                let block = &members[index];
                 let [v_apart, n_apart] = lengths(block.tiles.len());
-                transform_images::<V>(simd, geometry, x, &block, v, v_apart);
+                transform_images::<V>(simd, geometry, x, block, v, v_apart);
                 if !outputs.is_multiple_of(PANEL) {
                     n.fill(0.0);
                 }
-                let begins: [_; FREQUENCIES] = std::array::from_fn(|f| (f * n_apart, block.having(f)));
                 for (at, tile) in block.tiles.iter().enumerate() {
-                    let places = begins
-                        .each_ref()
-                        .map(|(begin, tiles)| [begin + at.saturating_sub(tiles.start) * PANEL, tiles.len() * PANEL]);
+                    let places = [[[0, 0], [0, 1]], [[1, 0], [1, 1]]].map(|row| {
+                        row.map(|last| {
+                            let tiles = block.having(last);
+                            [at.saturating_sub(tiles.start) * PANEL, tiles.len() * PANEL]
+                        })
+                    });
                     let pixel = (tile.sample * height + tile.place[0]) * width + tile.place[1];
                     let (y, corner) = (&gradient[pixel * outputs..], tile.corner(geometry.size));
-                    transform_gradient::<V>(simd, tile.kind, y, width, corner, n, &places, outputs);
+                    transform_gradient::<V>(simd, tile.kind, y, width, corner, n, n_apart, &places, outputs);
                 }
             });
             let stretch = &*stretch;
             let work = stretch.len() * inputs.min(outputs);
             parallel::chunks(&mut spectrum, spectrum_apart, work, |frequency, spectrum| {
-                for (index, block) in stretch.chunks_exact(v_len + n_len).enumerate() {
-                    let (v, n) = block.split_at(v_len);
-                    let block = blocks.get(first + index);
+                for (index, (numbers, block)) in stretch.chunks_exact(v_len + n_len).zip(&members).enumerate() {
+                    let (v, n) = numbers.split_at(v_len);
                     let [v_apart, n_apart] = lengths(block.tiles.len());
-                    let tiles = block.having(frequency);
+                    let tiles = block.having(last(frequency));
                     let a = &v[frequency * v_apart + tiles.start * inputs..];
                     let a = Strided { values: a, row: 1, step: inputs };
                     let packed = &n[frequency * n_apart..];

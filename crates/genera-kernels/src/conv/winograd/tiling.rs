@@ -80,17 +80,22 @@ pub(super) struct Block {
 }
 
 impl Block {
-    /// The tiles that have a frequency: those of three outputs lack the point at infinity, the last one.
-    pub fn having(&self, frequency: usize) -> Range<usize> {
+    /// The tiles that have a frequency, whose row and column are [last](last) or not: those of three outputs lack the
+    /// point at infinity.
+    pub fn having(&self, last: [usize; 2]) -> Range<usize> {
         let [tall_narrow, tall, wide, all] = self.ends;
-        let last = POINTS - 1;
-        match (frequency / POINTS == last, frequency % POINTS == last) {
-            (false, false) => 0..all,
-            (true, false) => 0..tall,
-            (false, true) => tall_narrow..wide,
-            (true, true) => tall_narrow..tall,
+        match last {
+            [0, 0] => 0..all,
+            [_, 0] => 0..tall,
+            [0, _] => tall_narrow..wide,
+            [_, _] => tall_narrow..tall,
         }
     }
+}
+
+/// Whether a frequency is in the last row and in the last column, that is at infinity.
+pub(super) fn last(frequency: usize) -> [usize; 2] {
+    [frequency / POINTS, frequency % POINTS].map(|point| point / (POINTS - 1))
 }
 
 /// How the rows of tiles of a batch divide into blocks.
@@ -202,7 +207,7 @@ mod tests {
                     }
                 }
                 for frequency in 0..FREQUENCIES {
-                    let range = block.having(frequency);
+                    let range = block.having(last(frequency));
                     count += range.len();
                     let points = [frequency / POINTS, frequency % POINTS];
                     for (at, tile) in block.tiles.iter().enumerate() {

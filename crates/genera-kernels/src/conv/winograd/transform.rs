@@ -229,15 +229,16 @@ vectorised! {
         });
     }
 
-    /// `A ȳ Aᵀ` of the `corner` of one tile, packed for the matrix product: frequency `f` at `places[f]` as its begin
-    /// and the distance between its panels.
+    /// `A ȳ Aᵀ` of the `corner` of one tile, packed for the matrix product: frequencies are `apart`; `places` are the
+    /// begin in one and the distance between its panels, by whether the row and the column are the last.
     pub(super) fn transform_gradient[V: Lanes](
         kind: Kind,
         y: &[f32],
         width: usize,
         corner: [usize; 2],
         n: &mut [f32],
-        places: &[[usize; 2]; FREQUENCIES],
+        apart: usize,
+        places: &[[[usize; 2]; 2]; 2],
         channels: usize,
     ) {
         let zero = V::splat(0.0);
@@ -253,8 +254,8 @@ vectorised! {
             array!(6, i => if i < Rows::POINTS {
                 let row = spread(array!(4, j => columns[j][i]));
                 array!(6, j => if j < Columns::POINTS {
-                    let [begin, apart] = places[i * 6 + j];
-                    row[j].store(n, begin + panel * apart + lane);
+                    let [begin, panels_apart] = places[i / 5][j / 5];
+                    row[j].store(n, (i * 6 + j) * apart + begin + panel * panels_apart + lane);
                 });
             });
         });
