@@ -116,7 +116,7 @@ impl Geometry {
     }
 
     /// The weight of an output, an input of its group and a tap.
-    fn weight_at(&self, weight: &[f32], [o, i, tap]: [usize; 3]) -> f32 {
+    pub(super) fn weight_at(&self, weight: &[f32], [o, i, tap]: [usize; 3]) -> f32 {
         weight[(o * self.group()[0] + i) * self.kernel[0] * self.kernel[1] + tap]
     }
 
