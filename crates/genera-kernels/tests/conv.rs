@@ -38,6 +38,9 @@ fn check_masked(
     });
 }
 
+/// For pictures, vectors of eight, of sixteen and both.
+const CHANNELS: &[usize] = &[1, 3, 8, 16, 24, 40, 64];
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
 
@@ -68,6 +71,44 @@ proptest! {
     ) {
         let options = ConvOptions { padding, ..ConvOptions::default() };
         check_masked([batch, height, width, 8 * inputs], [8 * outputs, 3, 3], seen, options, with_bias, from_nchw);
+    }
+
+    #[test]
+    fn stride_two(
+        (batch, height, width) in (prop::sample::select(vec![1_usize, 3]), 4_usize..16, 4_usize..16),
+        channels in [prop::sample::select(CHANNELS), prop::sample::select(CHANNELS)],
+        kernel in 3_usize..5,
+        padding in [[0_usize..3, 0_usize..3], [0_usize..3, 0_usize..3]],
+        with_bias: bool,
+        is_transposed: bool,
+    ) {
+        let options = ConvOptions { stride: [2; 2], padding, ..ConvOptions::default() };
+        let image = [batch, height, width, channels[0]];
+        let kernel = [channels[1], kernel, kernel];
+        if is_transposed {
+            check_transposed(image, kernel, options, with_bias);
+        } else {
+            check(image, kernel, options, with_bias, false);
+        }
+    }
+
+    #[test]
+    fn few_channels(
+        (batch, height, width) in (1_usize..4, 4_usize..16, 4_usize..16),
+        channels in [1_usize..8, 1_usize..20],
+        kernel in [1_usize..6, 1_usize..6],
+        stride in [1_usize..3, 1_usize..3],
+        dilation in [1_usize..3, 1_usize..3],
+        padding in [[0_usize..3, 0_usize..3], [0_usize..3, 0_usize..3]],
+        seen in 0.0..2.0_f64,
+        with_bias: bool,
+    ) {
+        let options = ConvOptions { stride, padding, dilation, groups: 1 };
+        prop_assume!(options.output_size([height, width], kernel).is_some());
+        let taps = kernel[0] * kernel[1];
+        let seen = ((seen * taps as f64) as usize).min(taps);
+        let kernel = [channels[1], kernel[0], kernel[1]];
+        check_masked([batch, height, width, channels[0]], kernel, seen, options, with_bias, false);
     }
 
     #[test]
@@ -102,6 +143,9 @@ fn shapes_of_real_networks() {
     check([5, 7, 7, 128], [136, 3, 3], ConvOptions::same(3), true, false);
     check([2, 9, 9, 8], [8, 3, 3], ConvOptions { groups: 4, ..ConvOptions::same(3) }, true, false);
     check([2, 9, 9, 8], [8, 3, 3], ConvOptions { groups: 8, ..ConvOptions::same(3) }, true, false);
+    check([13, 28, 28, 16], [32, 3, 3], half, true, false);
+    check([51, 7, 7, 32], [64, 3, 3], half, false, false);
+    check([5, 28, 28, 1], [64, 3, 3], half, true, false);
     check_masked([8, 28, 28, 1], [64, 7, 7], 24, ConvOptions::same(7), true, false);
     check_masked([8, 28, 28, 32], [32, 3, 3], 5, ConvOptions::same(3), true, false);
 }
@@ -187,5 +231,8 @@ fn check_transposed(result: [usize; 4], kernel: [usize; 3], options: ConvOptions
 #[test]
 fn transposed_shapes_of_real_networks() {
     check_transposed([4, 8, 8, 16], [32, 3, 3], ConvOptions::same(3), true);
-    check_transposed([4, 28, 28, 16], [24, 4, 4], ConvOptions { stride: [2; 2], ..ConvOptions::same(3) }, true);
+    let half = ConvOptions { stride: [2; 2], ..ConvOptions::same(3) };
+    check_transposed([4, 28, 28, 16], [24, 4, 4], half, true);
+    check_transposed([13, 14, 14, 64], [128, 4, 4], half, true);
+    check_transposed([5, 28, 28, 1], [64, 4, 4], half, true);
 }

@@ -3,11 +3,13 @@
 //! | kernel | serves |
 //! |---|---|
 //! | [`winograd`] | 3 x 3, stride and dilation 1, one group, padding at most 2, channels in multiples of 8; with a mask, if it leaves at least four taps |
+//! | [`strided`] | 3 x 3 and 4 x 4, stride 2, dilation 1, one group, channels in multiples of 8, unless most of a tile would hang over the edge |
 //! | [`few`] | images of fewer than eight channels, one group, kernels of more than one tap: framed with zeros, gathered without an edge; gradients are scattered |
 //! | [`direct`] | everything else: any stride, dilation, groups; masked taps are skipped |
 
 mod direct;
 mod few;
+mod strided;
 mod transposed;
 mod winograd;
 
@@ -226,6 +228,8 @@ impl Geometry {
     ) -> Vec<f32> {
         if self.winograd() {
             winograd::forward(simd, self, x, winograd::Taps::of(weight, self), bias, residual)
+        } else if self.strided() {
+            strided::forward(simd, self, x, weight, bias, residual)
         } else if self.few() {
             few::forward(simd, self, x, weight, bias, residual)
         } else {
@@ -237,6 +241,7 @@ impl Geometry {
     fn image_gradient(&self, simd: Simd, y: &[f32], weight: &[f32]) -> Vec<f32> {
         match self.reversed() {
             Some(reversed) => winograd::forward(simd, &reversed, y, winograd::Taps::reversed(weight, self), None, None),
+            None if self.strided() => strided::image_gradient(simd, self, y, weight),
             None if self.few() => few::image_gradient(simd, self, y, weight),
             None => direct::image_gradient(simd, self, y, weight),
         }
@@ -246,6 +251,8 @@ impl Geometry {
     fn weight_gradient(&self, simd: Simd, x: &[f32], y: &[f32]) -> Vec<f32> {
         if self.winograd() {
             winograd::weight_gradient(simd, self, x, y)
+        } else if self.strided() {
+            strided::weight_gradient(simd, self, x, y)
         } else if self.few() {
             few::weight_gradient(simd, self, x, y)
         } else {
