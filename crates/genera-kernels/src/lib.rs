@@ -12,7 +12,7 @@
 //! |---|---|---|
 //! | [`conv2d`], [`masked_conv2d`], 3 x 3, stride, dilation and groups 1, channels in multiples of 8 | Winograd F(4 x 4, 3 x 3), where it fits better F(3, 3) along an axis | `conv/winograd/` |
 //! | [`conv2d`], 3 x 3 and 4 x 4, stride 2, dilation and groups 1, channels in multiples of 8 | minimal filtering of phases, F(4, 2) and F(3, 2) | `conv/strided/` |
-//! | [`conv2d`], [`masked_conv2d`], fewer than eight channels, one group | framed pictures through the matrix product, gradients scattered | `conv/few.rs` |
+//! | [`conv2d`], [`masked_conv2d`], of fewer than eight channels, or to so few with stride 1; groups 1 | framed pictures through the matrix product, adjoints scattered | `conv/few.rs`, `conv/turned.rs` |
 //! | [`conv2d`], [`masked_conv2d`], any other | gathered blocks through the matrix product, masked taps skipped | `conv/direct.rs` |
 //! | [`conv_transpose2d`] | as [`conv2d`], which it is the adjoint of | `conv/transposed.rs` |
 //! | [`linear`] | the matrix product with the activation while a block is in the cache | `linear.rs` |

@@ -101,10 +101,12 @@ proptest! {
         dilation in [1_usize..3, 1_usize..3],
         padding in [[0_usize..3, 0_usize..3], [0_usize..3, 0_usize..3]],
         seen in 0.0..2.0_f64,
-        with_bias: bool,
+        (with_bias, to_few): (bool, bool),
     ) {
+        let stride = if to_few { [1; 2] } else { stride };
         let options = ConvOptions { stride, padding, dilation, groups: 1 };
         prop_assume!(options.output_size([height, width], kernel).is_some());
+        let channels = if to_few { [channels[1] + 7, channels[0]] } else { channels };
         let taps = kernel[0] * kernel[1];
         let seen = ((seen * taps as f64) as usize).min(taps);
         let kernel = [channels[1], kernel[0], kernel[1]];

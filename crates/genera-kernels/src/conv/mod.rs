@@ -5,12 +5,14 @@
 //! | [`winograd`] | 3 x 3, stride and dilation 1, one group, padding at most 2, channels in multiples of 8; with a mask, if it leaves at least four taps |
 //! | [`strided`] | 3 x 3 and 4 x 4, stride 2, dilation 1, one group, channels in multiples of 8, unless most of a tile would hang over the edge |
 //! | [`few`] | images of fewer than eight channels, one group, kernels of more than one tap: framed with zeros, gathered without an edge; gradients are scattered |
+//! | [`turned`] | results of fewer than eight channels, stride 1, one group: the adjoint of the former |
 //! | [`direct`] | everything else: any stride, dilation, groups; masked taps are skipped |
 
 mod direct;
 mod few;
 mod strided;
 mod transposed;
+mod turned;
 mod winograd;
 
 pub use transposed::conv_transpose2d;
@@ -232,6 +234,8 @@ impl Geometry {
             strided::forward(simd, self, x, weight, bias, residual)
         } else if self.few() {
             few::forward(simd, self, x, weight, bias, residual)
+        } else if let Some(turned) = self.turned() {
+            turned::forward(simd, (self, &turned), x, weight, bias, residual)
         } else {
             direct::forward(simd, self, x, weight, bias, residual)
         }
@@ -243,7 +247,10 @@ impl Geometry {
             Some(reversed) => winograd::forward(simd, &reversed, y, winograd::Taps::reversed(weight, self), None, None),
             None if self.strided() => strided::image_gradient(simd, self, y, weight),
             None if self.few() => few::image_gradient(simd, self, y, weight),
-            None => direct::image_gradient(simd, self, y, weight),
+            None => match self.turned() {
+                Some(turned) => turned::image_gradient(simd, (self, &turned), y, weight),
+                None => direct::image_gradient(simd, self, y, weight),
+            },
         }
     }
 
@@ -255,6 +262,8 @@ impl Geometry {
             strided::weight_gradient(simd, self, x, y)
         } else if self.few() {
             few::weight_gradient(simd, self, x, y)
+        } else if let Some(turned) = self.turned() {
+            turned::weight_gradient(simd, (self, &turned), x, y)
         } else {
             direct::weight_gradient(simd, self, x, y)
         }

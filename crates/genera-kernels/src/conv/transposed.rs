@@ -11,10 +11,11 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, TensorMetadata, backend_extension};
 use burn::tensor::Tensor;
 
+use super::turned::add_to_rows;
 use super::{ConvOptions, Geometry};
 use crate::flex::{self, Maybe};
 use crate::plain;
-use crate::simd::{Simd, gemm, vectorised};
+use crate::simd::{Simd, gemm};
 
 /// The image of `size` that a convolution with these `options` and this weight would carry gradients `x` back to, plus a
 /// bias: `x` is `[B, H, W, I]`, `weight` `[I, O / groups, kh, kw]` as in PyTorch, `bias` `[O]`, the result
@@ -149,13 +150,5 @@ impl Backward<Flex, 3> for Transposed {
         flex::register(gradients, parent_bias, || {
             flex::tensor(gemm::column_sums(*simd, image, geometry.inputs), [geometry.inputs])
         });
-    }
-}
-
-vectorised! {
-    fn add_to_rows(values: &mut [f32], row: &[f32]) {
-        for values in values.chunks_exact_mut(row.len().max(1)) {
-            values.iter_mut().zip(row).for_each(|(value, x)| *value += x);
-        }
     }
 }

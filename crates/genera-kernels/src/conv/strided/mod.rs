@@ -27,16 +27,20 @@ use crate::simd::Simd;
 use crate::simd::lanes::{Eight, Lanes, Sixteen};
 use plan::Plan;
 
+/// Numbers that the transformed tiles of one sample may have: samples are not divided.
+const MOST: usize = 4 << 20;
+
 impl Geometry {
     /// Whether these kernels apply and are a gain.
     pub(super) fn strided(&self) -> bool {
         let (taps, points) = (self.kernel[0] * self.kernel[1], self.size[0] * self.size[1]);
+        let gains = |plan: Plan| 5 * plan.products() < 4 * points * taps && plan.numbers() <= MOST;
         self.options.stride == [2; 2]
             && (self.kernel == [3; 2] || self.kernel == [4; 2])
             && (self.seen, self.options.dilation, self.options.groups) == (taps, [1; 2], 1)
             && self.inputs.is_multiple_of(8)
             && self.outputs.is_multiple_of(8)
-            && 5 * Plan::new(self).products() < 4 * points * taps
+            && gains(Plan::new(self))
     }
 }
 

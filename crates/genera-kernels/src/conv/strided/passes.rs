@@ -86,7 +86,7 @@ impl<'a> Passes<'a> {
             for class in 0..CLASSES.len() {
                 for tile in plan.tiles_of(class, sample, samples) {
                     let frame = &frame[2 * (tile.begin[0] * line + tile.begin[1] * plan.inputs)..];
-                    let v = &mut v[tile.index * 4 * plan.inputs..];
+                    let v = &mut v[tile.index * plan.distances()[0]..];
                     by_class!(class, R, C => {
                         transform_image::<V, R, C>(self.simd, frame, line, plan.inputs, v, &to);
                     });
@@ -125,7 +125,7 @@ pub(super) fn forward<V: Lanes>(
 ) -> Vec<f32> {
     let passes = Passes::new(simd, geometry);
     let (plan, [picture, result], width) = (&passes.plan, passes.sample(), geometry.size[1]);
-    let (inputs, outputs) = (plan.inputs, plan.outputs);
+    let (outputs, [wide, narrow]) = (plan.outputs, plan.distances());
     let (samples, form) = (plan.samples(), Packed::forward(plan));
     let zeros = vec![0.0; outputs];
     let bias = bias.unwrap_or(&zeros);
@@ -135,7 +135,7 @@ pub(super) fn forward<V: Lanes>(
         let packed = &*packed;
         parallel::chunks(&mut y, samples * result, passes.work(), |block, y| {
             let (first, samples) = (block * samples, y.len() / result);
-            let [v_apart, m_apart] = [4 * inputs, outputs].map(|numbers| apart(samples * plan.tiles() * numbers));
+            let [v_apart, m_apart] = [wide, narrow].map(|numbers| apart(samples * plan.tiles() * numbers));
             parallel::scratch(FREQUENCIES * (v_apart + m_apart) + passes.frame_len(), |numbers| {
                 let (frame, numbers) = numbers.split_at_mut(passes.frame_len());
                 let (v, m) = numbers.split_at_mut(FREQUENCIES * v_apart);
@@ -144,11 +144,11 @@ pub(super) fn forward<V: Lanes>(
                     let range = plan.range(frequency, samples);
                     for pair in 0..outputs.div_ceil(PAIR) {
                         let columns = PAIR.min(outputs - pair * PAIR);
-                        let values = &v[frequency * v_apart + range.start * 4 * inputs..];
-                        let a = Strided { values, row: 4 * inputs, step: 1 };
-                        let m = &mut m[frequency * m_apart + range.start * outputs + pair * PAIR..];
+                        let values = &v[frequency * v_apart + range.start * wide..];
+                        let a = Strided { values, row: wide, step: 1 };
+                        let m = &mut m[frequency * m_apart + range.start * narrow + pair * PAIR..];
                         let shape = [range.len(), plan.depth(frequency), columns];
-                        gemm::multiply(simd, shape, a, form.at(packed, pair, frequency), Start::Zero, m, outputs);
+                        gemm::multiply(simd, shape, a, form.at(packed, pair, frequency), Start::Zero, m, narrow);
                     }
                 }
                 for (sample, y) in y.chunks_exact_mut(result).enumerate() {
@@ -156,7 +156,7 @@ pub(super) fn forward<V: Lanes>(
                         for tile in plan.tiles_of(class, sample, samples) {
                             let at = (tile.begin[0] * width + tile.begin[1]) * outputs;
                             let residual = residual.map(|residual| &residual[(first + sample) * result + at..]);
-                            let (y, m) = (&mut y[at..], &m[tile.index * outputs..]);
+                            let (y, m) = (&mut y[at..], &m[tile.index * narrow..]);
                             by_class!(class, R, C => transform_result::<V, R, C>(
                                 simd, m, m_apart, bias, residual, y, width, tile.corner
                             ));
@@ -173,7 +173,7 @@ pub(super) fn forward<V: Lanes>(
 pub(super) fn image_gradient<V: Lanes>(simd: Simd, geometry: &Geometry, gradient: &[f32], weight: &[f32]) -> Vec<f32> {
     let passes = Passes::new(simd, geometry);
     let (plan, [picture, result]) = (&passes.plan, passes.sample());
-    let (inputs, outputs) = (plan.inputs, plan.outputs);
+    let (inputs, outputs, [wide, narrow]) = (plan.inputs, plan.outputs, plan.distances());
     let (samples, form) = (plan.samples(), Packed::backward(plan));
     let line = passes.frame[1] * inputs;
     let mut x = flex::unwritten(geometry.batch * picture);
@@ -182,21 +182,21 @@ pub(super) fn image_gradient<V: Lanes>(simd: Simd, geometry: &Geometry, gradient
         let packed = &*packed;
         parallel::chunks(&mut x, samples * picture, passes.work(), |block, x| {
             let (first, samples) = (block * samples, x.len() / picture);
-            let [m_apart, n_apart] = [4 * inputs, outputs].map(|numbers| apart(samples * plan.tiles() * numbers));
+            let [m_apart, n_apart] = [wide, narrow].map(|numbers| apart(samples * plan.tiles() * numbers));
             parallel::scratch(FREQUENCIES * (m_apart + n_apart) + passes.frame_len(), |numbers| {
                 let (frame, numbers) = numbers.split_at_mut(passes.frame_len());
                 let (m, n) = numbers.split_at_mut(FREQUENCIES * m_apart);
                 let gradient = &gradient[first * result..][..samples * result];
-                passes.transform_gradients::<V>(gradient, n, outputs, |class| plan.by_rows(class, samples, n_apart));
+                passes.transform_gradients::<V>(gradient, n, narrow, |class| plan.by_rows(class, samples, n_apart));
                 for frequency in plan.frequencies() {
                     let (range, depth) = (plan.range(frequency, samples), plan.depth(frequency));
                     for pair in 0..depth.div_ceil(PAIR) {
                         let columns = PAIR.min(depth - pair * PAIR);
-                        let values = &n[frequency * n_apart + range.start * outputs..];
-                        let a = Strided { values, row: outputs, step: 1 };
-                        let m = &mut m[frequency * m_apart + range.start * 4 * inputs + pair * PAIR..];
+                        let values = &n[frequency * n_apart + range.start * narrow..];
+                        let a = Strided { values, row: narrow, step: 1 };
+                        let m = &mut m[frequency * m_apart + range.start * wide + pair * PAIR..];
                         let shape = [range.len(), outputs, columns];
-                        gemm::multiply(simd, shape, a, form.at(packed, pair, frequency), Start::Zero, m, 4 * inputs);
+                        gemm::multiply(simd, shape, a, form.at(packed, pair, frequency), Start::Zero, m, wide);
                     }
                 }
                 let from = plan.places(|position, frequency| frequency * m_apart + position * inputs);
@@ -205,7 +205,7 @@ pub(super) fn image_gradient<V: Lanes>(simd: Simd, geometry: &Geometry, gradient
                     for class in 0..CLASSES.len() {
                         for tile in plan.tiles_of(class, sample, samples) {
                             let frame = &mut frame[2 * (tile.begin[0] * line + tile.begin[1] * inputs)..];
-                            let m = &m[tile.index * 4 * inputs..];
+                            let m = &m[tile.index * wide..];
                             by_class!(class, R, C => add_to_image::<V, R, C>(simd, m, &from, inputs, frame, line));
                         }
                     }
@@ -227,12 +227,12 @@ pub(super) fn image_gradient<V: Lanes>(simd: Simd, geometry: &Geometry, gradient
 pub(super) fn weight_gradient<V: Lanes>(simd: Simd, geometry: &Geometry, x: &[f32], gradient: &[f32]) -> Vec<f32> {
     let passes = Passes::new(simd, geometry);
     let (plan, [picture, result], batch) = (&passes.plan, passes.sample(), geometry.batch);
-    let (inputs, outputs) = (plan.inputs, plan.outputs);
+    let (inputs, outputs, [wide, _]) = (plan.inputs, plan.outputs, plan.distances());
     let samples = 2 * plan.samples();
     let blocks = batch.div_ceil(samples);
     let panels = outputs.div_ceil(PANEL);
     // One block: a frame, Bᵀ d B as [25, tiles, phases and I], A Ȳ Aᵀ as [25, O / 16, tiles, 16].
-    let lengths = |samples: usize| [4 * inputs, panels * PANEL].map(|n| apart(samples * plan.tiles() * n));
+    let lengths = |samples: usize| [wide, panels * PANEL].map(|n| apart(samples * plan.tiles() * n));
     let [v_len, n_len] = lengths(samples).map(|len| FREQUENCIES * len);
     let block_len = v_len + n_len;
     let together = (STRETCH / block_len).clamp(1, blocks.max(1));
@@ -265,8 +265,8 @@ pub(super) fn weight_gradient<V: Lanes>(simd: Simd, geometry: &Geometry, x: &[f3
                     let [v_apart, n_apart] = lengths(count(block));
                     let range = plan.range(frequency, count(block));
                     let (v, n) = numbers.split_at(v_len);
-                    let values = &v[frequency * v_apart + range.start * 4 * inputs..];
-                    let a = Strided { values, row: 1, step: 4 * inputs };
+                    let values = &v[frequency * v_apart + range.start * wide..];
+                    let a = Strided { values, row: 1, step: wide };
                     let shape = [plan.depth(frequency), range.len(), outputs];
                     gemm::multiply(simd, shape, a, &n[frequency * n_apart..], Start::Previous, spectrum, outputs);
                 }

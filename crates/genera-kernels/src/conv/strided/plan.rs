@@ -91,6 +91,16 @@ impl Plan {
         Self { axes: size.map(Axis::new), size, kernel: kernel[0], inputs, outputs }
     }
 
+    /// The distances between the rows of tiles that hold the inputs of all phases and the outputs.
+    pub fn distances(&self) -> [usize; 2] {
+        [4 * self.inputs, self.outputs].map(apart)
+    }
+
+    /// Numbers of the transformed tiles of one sample.
+    pub fn numbers(&self) -> usize {
+        self.tiles() * FREQUENCIES * self.distances().iter().sum::<usize>()
+    }
+
     /// Multiplications for each pair of channels.
     pub fn products(&self) -> usize {
         self.axes[0].products(self.kernel) * self.axes[1].products(self.kernel)
@@ -209,7 +219,7 @@ pub(super) type Table = [(usize, usize); FREQUENCIES];
 impl Plan {
     /// Rows of all channels, tiles in their order.
     pub fn by_rows(&self, class: usize, samples: usize, apart: usize) -> Table {
-        let first = self.first(class, samples) * self.outputs;
+        let first = self.first(class, samples) * self.distances()[1];
         std::array::from_fn(|frequency| (frequency * apart + first, gemm::PANEL))
     }
 
