@@ -101,7 +101,8 @@ proptest! {
         dilation in [1_usize..3, 1_usize..3],
         padding in [[0_usize..3, 0_usize..3], [0_usize..3, 0_usize..3]],
         seen in 0.0..2.0_f64,
-        (with_bias, to_few): (bool, bool),
+        with_bias: bool,
+        to_few: bool,
     ) {
         let stride = if to_few { [1; 2] } else { stride };
         let options = ConvOptions { stride, padding, dilation, groups: 1 };

@@ -126,7 +126,7 @@ pub(super) fn forward<V: Lanes>(
     let passes = Passes::new(simd, geometry);
     let (plan, [picture, result], width) = (&passes.plan, passes.sample(), geometry.size[1]);
     let (outputs, [wide, narrow]) = (plan.outputs, plan.distances());
-    let (samples, form) = (plan.samples(), Packed::forward(plan));
+    let (samples, form) = (plan.even_samples(geometry.batch), Packed::forward(plan));
     let zeros = vec![0.0; outputs];
     let bias = bias.unwrap_or(&zeros);
     let mut y = flex::unwritten(geometry.batch * result);
@@ -174,7 +174,7 @@ pub(super) fn image_gradient<V: Lanes>(simd: Simd, geometry: &Geometry, gradient
     let passes = Passes::new(simd, geometry);
     let (plan, [picture, result]) = (&passes.plan, passes.sample());
     let (inputs, outputs, [wide, narrow]) = (plan.inputs, plan.outputs, plan.distances());
-    let (samples, form) = (plan.samples(), Packed::backward(plan));
+    let (samples, form) = (plan.even_samples(geometry.batch), Packed::backward(plan));
     let line = passes.frame[1] * inputs;
     let mut x = flex::unwritten(geometry.batch * picture);
     parallel::scratch(form.len(), |packed| {
@@ -237,8 +237,8 @@ pub(super) fn weight_gradient<V: Lanes>(simd: Simd, geometry: &Geometry, x: &[f3
     let block_len = v_len + n_len;
     let together = (STRETCH / block_len).clamp(1, blocks.max(1));
     let spectrum_apart = apart(4 * inputs * outputs);
-    let mut spectrum = vec![0.0; FREQUENCIES * spectrum_apart];
-    parallel::scratch(together * block_len, |stretch| {
+    parallel::scratch(FREQUENCIES * spectrum_apart + together * block_len, |numbers| {
+        let (spectrum, stretch) = numbers.split_at_mut(FREQUENCIES * spectrum_apart);
         for first in (0..blocks).step_by(together) {
             let count = |block: usize| samples.min(batch - (first + block) * samples);
             let stretch = &mut stretch[..together.min(blocks - first) * block_len];
@@ -257,7 +257,10 @@ pub(super) fn weight_gradient<V: Lanes>(simd: Simd, geometry: &Geometry, x: &[f3
             });
             let stretch = &*stretch;
             let work = stretch.len() * inputs.min(outputs);
-            parallel::chunks(&mut spectrum, spectrum_apart, work, |frequency, spectrum| {
+            parallel::chunks(spectrum, spectrum_apart, work, |frequency, spectrum| {
+                if first == 0 {
+                    spectrum.fill(0.0);
+                }
                 if plan.range(frequency, 1).is_empty() {
                     return;
                 }
@@ -272,6 +275,6 @@ pub(super) fn weight_gradient<V: Lanes>(simd: Simd, geometry: &Geometry, x: &[f3
                 }
             });
         }
-    });
-    weight_of::<V>(simd, plan, &spectrum, spectrum_apart)
+        weight_of::<V>(simd, plan, spectrum, spectrum_apart)
+    })
 }

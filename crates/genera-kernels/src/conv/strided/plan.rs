@@ -168,6 +168,15 @@ impl Plan {
         (most.div_ceil(2)..=most).max_by_key(filling).unwrap_or(1)
     }
 
+    /// The same where no sum depends on it: a few blocks are made an even number of equal ones, for the threads.
+    pub fn even_samples(&self, batch: usize) -> usize {
+        let samples = self.samples();
+        match batch.div_ceil(samples) {
+            blocks @ 2..8 => batch.div_ceil(blocks.next_multiple_of(2)),
+            _ => samples,
+        }
+    }
+
     /// Height and width of a sample in a frame of zeros, as all its tiles see it.
     pub fn frame(&self) -> [usize; 2] {
         self.axes.map(|axis| 2 * (axis.cover() + 1))
