@@ -144,6 +144,7 @@ fn shapes_of_real_networks() {
     check([8, 28, 28, 32], [64, 1, 1], ConvOptions::default(), true, false);
     check([5, 28, 28, 24], [40, 3, 3], half, true, false);
     check([5, 7, 7, 128], [136, 3, 3], ConvOptions::same(3), true, false);
+    check([24, 14, 14, 64], [72, 3, 3], ConvOptions::same(3), true, false);
     check([2, 9, 9, 8], [8, 3, 3], ConvOptions { groups: 4, ..ConvOptions::same(3) }, true, false);
     check([2, 9, 9, 8], [8, 3, 3], ConvOptions { groups: 8, ..ConvOptions::same(3) }, true, false);
     check([13, 28, 28, 16], [32, 3, 3], half, true, false);

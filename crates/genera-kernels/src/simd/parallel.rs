@@ -47,7 +47,7 @@ pub(crate) fn pieces(mut values: &mut [f32], lengths: impl Iterator<Item = usize
 }
 
 /// Runs `f(index, piece)` on all pieces, in parallel if `work` elementary operations in total are worth it.
-pub(crate) fn each(pieces: Vec<&mut [f32]>, work: usize, f: impl Fn(usize, &mut [f32]) + Sync) {
+pub(crate) fn each<T: Send>(pieces: Vec<T>, work: usize, f: impl Fn(usize, T) + Sync) {
     if work < SERIAL_WORK || pieces.len() < 2 {
         pieces.into_iter().enumerate().for_each(|(i, piece)| f(i, piece));
     } else {

@@ -12,8 +12,8 @@
 //! four times those of the direct form.
 //!
 //! The gradient of the image is the same convolution with the kernel turned around. That of the weight is
-//! `ḡ = Gᵀ [ Σ (Bᵀ d B) ⊙ (A Ȳ Aᵀ) ] G`: all tiles of a bounded stretch are transformed, then every frequency is one
-//! matrix product, so the sums have a fixed order.
+//! `ḡ = Gᵀ [ Σ (Bᵀ d B) ⊙ (A Ȳ Aᵀ) ] G`: all tiles of a larger block are transformed, then every frequency is one matrix
+//! product, block after block, so the sums have a fixed order.
 
 mod tiling;
 mod transform;
@@ -24,7 +24,7 @@ use crate::simd::gemm::{self, PANEL, Start, Strided};
 use crate::simd::lanes::{Eight, Lanes, Sixteen};
 use crate::simd::{Simd, parallel};
 pub(super) use tiling::frequencies;
-use tiling::{Block, Blocks, last};
+use tiling::{Block, Blocks, Tile, last};
 use transform::{transform_gradient, transform_image, transform_result, transform_spectrum, transform_weight};
 
 /// Outputs whose weights lie together: what the matrix product takes at once.
@@ -35,14 +35,23 @@ const POINTS: usize = 6;
 const FREQUENCIES: usize = POINTS * POINTS;
 /// Numbers of a block of transformed tiles that fit the second-level cache with the weights passing by.
 const BLOCK: usize = 112 << 10;
-/// Numbers of the transformed tiles that are kept at once for the gradient of the weight.
-const STRETCH: usize = 2 << 20;
+/// The same for the gradient of the weight, which all threads compute together, and the fewest tiles: their number is
+/// the depth of its matrix products, of which short ones spend their time on the sums that they load and store.
+const GRADIENT_BLOCK: (usize, usize) = (5 * BLOCK, 48);
+/// Numbers of such a block that one thread transforms at once.
+const PART: usize = 128 << 10;
 
 /// The distance between frequencies that hold `numbers` each: an odd number of cache lines, because the 36 places of one
 /// tile would share a few sets of the first-level cache and drive each other out of it.
 fn apart(numbers: usize) -> usize {
     const LINE: usize = 16;
     (numbers.div_ceil(LINE) | 1) * LINE
+}
+
+/// Frequencies that are `apart`.
+fn split(values: &mut [f32], apart: usize) -> [&mut [f32]; FREQUENCIES] {
+    let mut frequencies = values.chunks_mut(apart);
+    std::array::from_fn(|_| frequencies.next().unwrap_or_default())
 }
 
 /// The kernel as a function of output, input and tap.
@@ -125,7 +134,7 @@ fn forward_by<V: Lanes>(
 ) -> Vec<f32> {
     let &Geometry { batch, inputs, outputs, size: [height, width], .. } = geometry;
     let mut y = flex::unwritten(batch * height * width * outputs);
-    let blocks = Blocks::new(geometry, BLOCK);
+    let blocks = Blocks::new(geometry, BLOCK, 6);
     let work = 2 * batch * frequencies(geometry.size) * inputs * outputs;
     let zeros = vec![0.0; outputs];
     let bias = bias.unwrap_or(&zeros);
@@ -140,7 +149,7 @@ fn forward_by<V: Lanes>(
             let [v_apart, m_apart, weight_apart] = [count * inputs, count * outputs, inputs * PAIR].map(apart);
             parallel::scratch(FREQUENCIES * (v_apart + m_apart), |scratch| {
                 let (v, m) = scratch.split_at_mut(FREQUENCIES * v_apart);
-                transform_images::<V>(simd, geometry, x, &block, v, v_apart);
+                transform_images::<V>(simd, geometry, x, &block.tiles, split(v, v_apart));
                 for (pair, weight) in weight.chunks_exact(FREQUENCIES * weight_apart).enumerate() {
                     let columns = PAIR.min(outputs - pair * PAIR);
                     for frequency in 0..FREQUENCIES {
@@ -188,55 +197,46 @@ pub(super) fn weight_gradient(simd: Simd, geometry: &Geometry, x: &[f32], gradie
 
 fn weight_gradient_by<V: Lanes>(simd: Simd, geometry: &Geometry, x: &[f32], gradient: &[f32]) -> Vec<f32> {
     let &Geometry { inputs, outputs, size: [height, width], .. } = geometry;
-    let blocks = Blocks::new(geometry, 2 * BLOCK);
+    let blocks = Blocks::new(geometry, GRADIENT_BLOCK.0, GRADIENT_BLOCK.1);
     let panels = outputs.div_ceil(PANEL);
-    // One block: Bᵀ d B as [36, tiles, I], then A Ȳ Aᵀ as [36, O / 16, tiles, 16].
-    let lengths = |count: usize| [count * inputs, count * panels * PANEL].map(apart);
-    let [v_len, n_len] = lengths(blocks.len()).map(|len| FREQUENCIES * len);
-    let together = (STRETCH / (v_len + n_len)).clamp(1, blocks.count().max(1));
     let spectrum_apart = apart(inputs * outputs);
     let mut spectrum = match blocks.count() {
         0 => vec![0.0; FREQUENCIES * spectrum_apart],
         _ => flex::unwritten(FREQUENCIES * spectrum_apart),
     };
-    parallel::scratch(together * (v_len + n_len), |stretch| {
-        for first in (0..blocks.count()).step_by(together) {
-            let members: Vec<_> = (first..blocks.count().min(first + together)).map(|i| blocks.get(i)).collect();
-            let stretch = &mut stretch[..members.len() * (v_len + n_len)];
-            let work = 8 * stretch.len();
-            parallel::chunks(stretch, v_len + n_len, work, |index, numbers| {
-                let (v, n) = numbers.split_at_mut(v_len);
-                let block = &members[index];
-                let [v_apart, n_apart] = lengths(block.tiles.len());
-                transform_images::<V>(simd, geometry, x, block, v, v_apart);
+    // One block: Bᵀ d B as [36, tiles, I], then A Ȳ Aᵀ as [36, O / 16, tiles, 16].
+    let [v_apart, n_apart] = [inputs, panels * PANEL].map(|channels| apart(blocks.len() * channels));
+    let part = (PART / (FREQUENCIES * (inputs + outputs))).max(4);
+    parallel::scratch(FREQUENCIES * (v_apart + n_apart), |scratch| {
+        let (v, n) = scratch.split_at_mut(FREQUENCIES * v_apart);
+        for index in 0..blocks.count() {
+            let block = blocks.get(index);
+            let work = 8 * (v.len() + n.len());
+            let parts = parts(&block, part, (&mut *v, v_apart, inputs), (&mut *n, n_apart, panels));
+            parallel::each(parts, work, |index, (v, mut n)| {
+                let first = index * part;
+                let tiles = &block.tiles[first..block.tiles.len().min(first + part)];
+                transform_images::<V>(simd, geometry, x, tiles, v);
                 if !outputs.is_multiple_of(PANEL) {
-                    n.fill(0.0);
+                    n.iter_mut().for_each(|piece| piece.fill(0.0));
                 }
-                for (at, tile) in block.tiles.iter().enumerate() {
-                    let places = [[[0, 0], [0, 1]], [[1, 0], [1, 1]]].map(|row| {
-                        row.map(|last| {
-                            let tiles = block.having(last);
-                            [at.saturating_sub(tiles.start) * PANEL, tiles.len() * PANEL]
-                        })
-                    });
+                for (at, tile) in tiles.iter().enumerate() {
+                    let begin = |last| (first + at).saturating_sub(block.having(last).start.max(first)) * PANEL;
+                    let begins = [[begin([0, 0]), begin([0, 1])], [begin([1, 0]), begin([1, 1])]];
                     let pixel = (tile.sample * height + tile.place[0]) * width + tile.place[1];
                     let (y, corner) = (&gradient[pixel * outputs..], tile.corner(geometry.size));
-                    transform_gradient::<V>(simd, tile.kind, y, width, corner, n, n_apart, &places, outputs);
+                    transform_gradient::<V>(simd, tile.kind, y, width, corner, &mut n, begins, outputs);
                 }
             });
-            let stretch = &*stretch;
-            let work = stretch.len() * inputs.min(outputs);
+            let (v, n) = (&*v, &*n);
+            let work = (v.len() + n.len()) * inputs.min(outputs);
             parallel::chunks(&mut spectrum, spectrum_apart, work, |frequency, spectrum| {
-                for (index, (numbers, block)) in stretch.chunks_exact(v_len + n_len).zip(&members).enumerate() {
-                    let (v, n) = numbers.split_at(v_len);
-                    let [v_apart, n_apart] = lengths(block.tiles.len());
-                    let tiles = block.having(last(frequency));
-                    let a = &v[frequency * v_apart + tiles.start * inputs..];
-                    let a = Strided { values: a, row: 1, step: inputs };
-                    let packed = &n[frequency * n_apart..];
-                    let start = if first + index == 0 { Start::Zero } else { Start::Previous };
-                    gemm::multiply(simd, [inputs, tiles.len(), outputs], a, packed, start, spectrum, outputs);
-                }
+                let tiles = block.having(last(frequency));
+                let a = &v[frequency * v_apart + tiles.start * inputs..];
+                let a = Strided { values: a, row: 1, step: inputs };
+                let packed = &n[frequency * n_apart..];
+                let start = if index == 0 { Start::Zero } else { Start::Previous };
+                gemm::multiply(simd, [inputs, tiles.len(), outputs], a, packed, start, spectrum, outputs);
             });
         }
     });
@@ -255,18 +255,55 @@ fn weight_gradient_by<V: Lanes>(simd: Simd, geometry: &Geometry, x: &[f32], grad
     weight
 }
 
-/// `Bᵀ d B` of the tiles of a block: `[36, tiles, I]`, frequencies `apart`.
-fn transform_images<V: Lanes>(simd: Simd, geometry: &Geometry, x: &[f32], block: &Block, v: &mut [f32], apart: usize) {
+/// A part of the tiles of a block: the frequencies of the image, and those of the gradient, each as panels.
+type Part<'a> = ([&'a mut [f32]; FREQUENCIES], Vec<&'a mut [f32]>);
+
+/// Cuts `v`, `[36, tiles, I]`, and `n`, `[36, O / 16, tiles, 16]`, which has no room for tiles that lack a frequency,
+/// into parts of so many tiles. The frequencies are `apart`.
+fn parts<'a>(
+    block: &Block,
+    part: usize,
+    (v, v_apart, inputs): (&'a mut [f32], usize, usize),
+    (n, n_apart, panels): (&'a mut [f32], usize, usize),
+) -> Vec<Part<'a>> {
+    let count = block.tiles.len();
+    let mut v = split(v, v_apart).map(|v| v.chunks_mut(part * inputs));
+    let mut parts: Vec<Part<'_>> = (0..count.div_ceil(part))
+        .map(|_| (v.each_mut().map(|v| v.next().unwrap_or_default()), Vec::with_capacity(FREQUENCIES * panels)))
+        .collect();
+    for (frequency, mut n) in split(n, n_apart).into_iter().enumerate() {
+        let having = block.having(last(frequency));
+        for _ in 0..panels {
+            for (index, (_, pieces)) in parts.iter_mut().enumerate() {
+                let (first, end) = (index * part, (index + 1) * part);
+                let common = having.end.min(end).saturating_sub(having.start.max(first));
+                let piece;
+                (piece, n) = n.split_at_mut(common * PANEL);
+                pieces.push(piece);
+            }
+        }
+    }
+    parts
+}
+
+/// `Bᵀ d B` of tiles into frequencies `[tiles, I]`.
+fn transform_images<V: Lanes>(
+    simd: Simd,
+    geometry: &Geometry,
+    x: &[f32],
+    tiles: &[Tile],
+    mut v: [&mut [f32]; FREQUENCIES],
+) {
     let &Geometry { image: [height, width], inputs, .. } = geometry;
     let [top, left] = [0, 1].map(|axis| geometry.options.padding[axis][0]);
-    for (at, tile) in block.tiles.iter().enumerate() {
+    for (at, tile) in tiles.iter().enumerate() {
         let picture = &x[tile.sample * height * width * inputs..][..height * width * inputs];
         let [i, j] = tile.place;
         let places = std::array::from_fn(|at| {
             let (row, column) = ((i + at / 6).wrapping_sub(top), (j + at % 6).wrapping_sub(left));
             if row < height && column < width { (row * width + column) * inputs } else { OUTSIDE }
         });
-        transform_image::<V>(simd, tile.kind, picture, &places, inputs, &mut v[at * inputs..], apart);
+        transform_image::<V>(simd, tile.kind, picture, &places, inputs, &mut v, at * inputs);
     }
 }
 

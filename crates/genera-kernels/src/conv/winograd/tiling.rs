@@ -109,13 +109,13 @@ pub(super) struct Blocks {
 }
 
 impl Blocks {
-    /// Of about so many transformed `numbers`.
-    pub fn new(geometry: &Geometry, numbers: usize) -> Self {
+    /// Of about so many transformed `numbers`, but not less than about the `fewest` tiles.
+    pub fn new(geometry: &Geometry, numbers: usize, fewest: usize) -> Self {
         let axes = geometry.size.map(Axis::of);
         let [tall, wide] = axes.map(Axis::tiles);
         let rows = geometry.batch * tall;
         let picture = frequencies(geometry.size) * (geometry.inputs + geometry.outputs);
-        let wanted = (numbers * tall * wide / picture.max(1)).max(6);
+        let wanted = (numbers * tall * wide / picture.max(1)).max(fewest);
         // Among blocks of about the wanted number of tiles, the one that fills the strips of the matrix product best.
         let most = (wanted / wide.max(1)).max(1);
         let filling = |block: &usize| {
@@ -193,7 +193,7 @@ mod tests {
                 size: [height, width],
                 options: ConvOptions::same(3),
             };
-            let blocks = Blocks::new(&geometry, 5000);
+            let blocks = Blocks::new(&geometry, 5000, 6);
             let (mut seen, mut count) = (vec![0; 3 * height * width], 0);
             for index in 0..blocks.count() {
                 let block = blocks.get(index);

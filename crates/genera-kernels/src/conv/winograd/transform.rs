@@ -163,14 +163,14 @@ fn narrow<V: Lanes>([u0, u1, u2, u3, u4, u5]: [V; 6]) -> [V; 3] {
 }
 
 vectorised! {
-    /// `Bᵀ d B` of one tile, whose neighbourhood lies at `places` of `x`, into frequencies `apart`.
+    /// `Bᵀ d B` of one tile, whose neighbourhood lies at `places` of `x`, into the frequencies from `begin` on.
     pub(super) fn transform_image[V: Lanes](
         kind: Kind,
         x: &[f32],
         places: &[usize; FREQUENCIES],
         channels: usize,
-        v: &mut [f32],
-        apart: usize,
+        v: &mut [&mut [f32]; FREQUENCIES],
+        begin: usize,
     ) {
         let zero = V::splat(0.0);
         with_lengths!(kind, Rows, Columns => for channel in (0..channels).step_by(V::LEN) {
@@ -185,7 +185,7 @@ vectorised! {
             array!(6, i => if i < Rows::POINTS {
                 let row = before(array!(6, j => columns[j][i]));
                 array!(6, j => if j < Columns::POINTS {
-                    row[j].store(v, (i * 6 + j) * apart + channel);
+                    row[j].store(v[i * 6 + j], begin + channel);
                 });
             });
         });
@@ -229,19 +229,18 @@ vectorised! {
         });
     }
 
-    /// `A ȳ Aᵀ` of the `corner` of one tile, packed for the matrix product: frequencies are `apart`; `places` are the
-    /// begin in one and the distance between its panels, by whether the row and the column are the last.
+    /// `A ȳ Aᵀ` of the `corner` of one tile, packed for the matrix product: `n` are frequencies, each as panels, in which
+    /// it is placed by whether the row and the column are the last.
     pub(super) fn transform_gradient[V: Lanes](
         kind: Kind,
         y: &[f32],
         width: usize,
         corner: [usize; 2],
-        n: &mut [f32],
-        apart: usize,
-        places: &[[[usize; 2]; 2]; 2],
+        n: &mut [&mut [f32]],
+        begins: [[usize; 2]; 2],
         channels: usize,
     ) {
-        let zero = V::splat(0.0);
+        let (panels, zero) = (channels.div_ceil(PANEL), V::splat(0.0));
         with_lengths!(kind, Rows, Columns => for channel in (0..channels).step_by(V::LEN) {
             let columns = array!(4, j => spread(array!(4, i => {
                 if i < Rows::OUTPUTS && j < Columns::OUTPUTS && i < corner[0] && j < corner[1] {
@@ -254,8 +253,7 @@ vectorised! {
             array!(6, i => if i < Rows::POINTS {
                 let row = spread(array!(4, j => columns[j][i]));
                 array!(6, j => if j < Columns::POINTS {
-                    let [begin, panels_apart] = places[i / 5][j / 5];
-                    row[j].store(n, (i * 6 + j) * apart + begin + panel * panels_apart + lane);
+                    row[j].store(n[(i * 6 + j) * panels + panel], begins[i / 5][j / 5] + lane);
                 });
             });
         });
