@@ -81,7 +81,16 @@ impl Frame {
 vectorised! {
     /// The rows of points that begin at `points` of the frames, `[points, k]`, and some numbers to spare.
     fn gather(frames: &[f32], points: &[usize], runs: &[Run], k: usize, rows: &mut [f32]) {
+        let short = runs.iter().all(|run| run.len <= STEP);
         for (row, point) in points.iter().enumerate() {
+            if short {
+                let row = &mut rows[row * k..][..k + STEP];
+                for run in runs {
+                    let values: [f32; STEP] = frames[point + run.from..][..STEP].try_into().unwrap_or_default();
+                    row[run.at..][..STEP].copy_from_slice(&values);
+                }
+                continue;
+            }
             for run in runs {
                 for step in (0..run.len).step_by(STEP) {
                     let values: [f32; STEP] = frames[point + run.from + step..][..STEP].try_into().unwrap_or_default();
@@ -91,19 +100,26 @@ vectorised! {
         }
     }
 
-    /// As [`gather`], to rows of a panel, whose other numbers stay.
+    /// As [`gather`], to rows of a panel, zeros elsewhere; numbers right after the last run may be any.
     fn gather_panel(frames: &[f32], points: &[usize], runs: &[Run], rows: &mut [[f32; PANEL]]) {
+        let short = runs.iter().all(|run| run.len <= STEP && run.at + STEP <= PANEL);
         for (row, point) in rows.iter_mut().zip(points) {
+            *row = [0.0; PANEL];
             for run in runs {
+                if short {
+                    let values: [f32; STEP] = frames[point + run.from..][..STEP].try_into().unwrap_or_default();
+                    row[run.at..][..STEP].copy_from_slice(&values);
+                    continue;
+                }
                 let values = &frames[point + run.from..][..run.len];
                 row[run.at..][..run.len].iter_mut().zip(values).for_each(|(to, value)| *to = *value);
             }
         }
     }
 
-    /// Adds the rows of points, `[points, k]`, to a frame.
-    fn scatter(frame: &mut [f32], points: &[usize], runs: &[Run], k: usize, rows: &[f32]) {
-        for (row, point) in rows.chunks_exact(k).zip(points) {
+    /// Adds the rows of points, `[points, n]`, to a frame.
+    fn scatter(frame: &mut [f32], points: &[usize], runs: &[Run], n: usize, rows: &[f32]) {
+        for (row, point) in rows.chunks_exact(n).zip(points) {
             for run in runs {
                 let values = &row[run.at..][..run.len];
                 frame[point + run.from..][..run.len].iter_mut().zip(values).for_each(|(to, value)| *to += *value);
@@ -170,11 +186,19 @@ pub(super) fn forward(
 impl Geometry {
     /// Where the next `rows` points from `first` on, counted over the batch, begin in the frames.
     fn places(&self, frame: &Frame, first: usize, rows: usize) -> [usize; ROWS] {
-        let points = self.size[0] * self.size[1];
+        let [height, width] = self.size;
+        let (mut sample, rest) = (first / (height * width), first % (height * width));
+        let [mut i, mut j] = [rest / width, rest % width];
         let mut places = [0; ROWS];
-        for (place, row) in places.iter_mut().zip(first..first + rows) {
-            let point = [row % points / self.size[1], row % points % self.size[1]];
-            *place = row / points * frame.len + frame.point(self, point);
+        for place in &mut places[..rows] {
+            *place = sample * frame.len + frame.point(self, [i, j]);
+            j += 1;
+            if j == width {
+                (i, j) = (i + 1, 0);
+            }
+            if i == height {
+                (sample, i) = (sample + 1, 0);
+            }
         }
         places
     }
@@ -185,22 +209,25 @@ pub(super) fn image_gradient(simd: Simd, geometry: &Geometry, gradient: &[f32], 
     let &Geometry { batch, image, inputs, outputs, size, .. } = geometry;
     let frame = Frame::new(geometry);
     let (k, points) = (frame.k, size[0] * size[1]);
+    // Whole panels, which the matrix product writes in place.
+    let n = k.next_multiple_of(PANEL);
     let (picture, line) = (image[0] * image[1] * inputs, image[1] * inputs);
     let mut x = flex::unwritten(batch * picture);
-    parallel::scratch(gemm::packed_len(outputs, k), |packed| {
-        gemm::pack(packed, outputs, k, |o, k| geometry.weight_at(weight, [o, k % inputs, k / inputs]));
+    parallel::scratch(gemm::packed_len(outputs, n), |packed| {
+        let element = |o: usize, at: usize| geometry.weight_at(weight, [o, at % inputs, at / inputs]);
+        gemm::pack(packed, outputs, n, |o, at| if at < k { element(o, at) } else { 0.0 });
         let packed = &*packed;
         parallel::chunks(&mut x, picture, 2 * batch * points * k * outputs, |sample, x| {
-            parallel::scratch(frame.len + ROWS * k, |block| {
+            parallel::scratch(frame.len + ROWS * n, |block| {
                 let (sum, product) = block.split_at_mut(frame.len);
                 sum.fill(0.0);
                 for first in (0..points).step_by(ROWS) {
                     let rows = ROWS.min(points - first);
                     let values = &gradient[(sample * points + first) * outputs..][..rows * outputs];
                     let a = Strided { values, row: outputs, step: 1 };
-                    gemm::multiply(simd, [rows, outputs, k], a, packed, Start::Zero, product, k);
+                    gemm::multiply(simd, [rows, outputs, n], a, packed, Start::Zero, product, n);
                     let places = geometry.places(&frame, first, rows);
-                    scatter(simd, sum, &places[..rows], &frame.runs, k, product);
+                    scatter(simd, sum, &places[..rows], &frame.runs, n, product);
                 }
                 for (from, to) in frame.lines(geometry) {
                     x[to..to + line].copy_from_slice(&sum[from..][..line]);
@@ -230,7 +257,6 @@ pub(super) fn weight_gradient(simd: Simd, geometry: &Geometry, x: &[f32], gradie
                 (begin < end).then(|| Run { from, at: begin - columns.start, len: end - begin })
             });
             let runs: Vec<Run> = inside.collect();
-            values.as_flattened_mut().fill(0.0);
             for (block, values) in values.chunks_mut(ROWS).enumerate() {
                 let places = geometry.places(&frame, first + block * ROWS, values.len());
                 gather_panel(simd, frames, &places, &runs, values);
@@ -245,4 +271,38 @@ pub(super) fn weight_gradient(simd: Simd, geometry: &Geometry, x: &[f32], gradie
         }
     }
     weight
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conv::ConvOptions;
+
+    /// Runs longer and shorter than a step: the same bits with and without AVX-512, and for a sample alone.
+    #[test]
+    fn wide_vectors_and_batches_change_no_bit() {
+        let Some(simd) = Simd::detect() else { return };
+        for (inputs, outputs, stride) in [(1, 24, 2), (3, 16, 1), (2, 3, 2)] {
+            let options = ConvOptions { stride: [stride; 2], ..ConvOptions::same(3) };
+            let (batch, image, kernel, seen) = (7, [9, 12], [3; 2], 9);
+            let size = options.output_size(image, kernel).unwrap();
+            let geometry = Geometry { batch, image, inputs, outputs, kernel, seen, size, options };
+            let normal = |n, seed| genera_rng::Rng::new(seed).normal(1, n);
+            let (pixels, points) = (image[0] * image[1] * inputs, size[0] * size[1] * outputs);
+            let (x, y) = (normal(batch * pixels, 1), normal(batch * points, 2));
+            let (weight, bias) = (normal(seen * inputs * outputs, 3), normal(outputs, 4));
+            let results = |simd| {
+                let result = forward(simd, &geometry, &x, &weight, Some(&bias), Some(&y));
+                let image = image_gradient(simd, &geometry, &y, &weight);
+                (result, image, weight_gradient(simd, &geometry, &x, &y))
+            };
+            let all = results(simd);
+            assert_eq!(all, results(simd.narrow()), "{inputs} to {outputs} channels");
+            let one = Geometry { batch: 1, ..geometry };
+            let last = batch - 1;
+            let (x, y) = (&x[last * pixels..], &y[last * points..]);
+            assert_eq!(forward(simd, &one, x, &weight, Some(&bias), Some(y)), &all.0[last * points..]);
+            assert_eq!(image_gradient(simd, &one, y, &weight), &all.1[last * pixels..]);
+        }
+    }
 }

@@ -139,8 +139,8 @@ fn copy_rows(
 const PACKED_BLOCK: usize = 256 << 10;
 
 /// `C[m, n] += Aᵀ · B` for tall matrices, `A` `[rows, m]` contiguous and `B` `[rows, n]` given in pieces:
-/// `fill(first, panel, values)` writes the columns of `panel` in the rows from `first` on, 16 numbers a row, zeros
-/// beyond `n`. Threads divide the rows of `C`, so the order of every sum is fixed.
+/// `fill(first, panel, values)` writes the columns of `panel` in the rows from `first` on, 16 numbers a row, of which
+/// those beyond `n` lead to nothing. Threads divide the rows of `C`, so the order of every sum is fixed.
 pub(crate) fn add_transposed_product(
     simd: Simd,
     [m, rows, n]: [usize; 3],

@@ -2,7 +2,7 @@
 
 use super::super::Geometry;
 use super::pack::{PAIR, Packed, weight_of};
-use super::plan::{CLASSES, FREQUENCIES, Plan, Table, apart};
+use super::plan::{CLASSES, FREQUENCIES, Plan, Table, apart, sides};
 use super::transform::{Four, Three, add_to_image, transform_gradient, transform_image, transform_result};
 use crate::flex;
 use crate::simd::gemm::{self, PANEL, Start, Strided};
@@ -15,7 +15,7 @@ const STRETCH: usize = 2 << 20;
 /// Runs an expression with the types of the sides of a class.
 macro_rules! by_class {
     ($class:expr, $rows:ident, $columns:ident => $body:expr) => {
-        by_class!(@ CLASSES[$class], $rows, $columns, $body, (true, Four) (false, Three))
+        by_class!(@ sides($class), $rows, $columns, $body, (true, Four) (false, Three))
     };
     (@ $class:expr, $rows:ident, $columns:ident, $body:expr, $(($four:literal, $side:ident))*) => {
         match $class {
@@ -83,7 +83,7 @@ impl<'a> Passes<'a> {
             for (from, at, length) in self.lines() {
                 frame[at..at + length].copy_from_slice(&x[from..from + length]);
             }
-            for class in 0..CLASSES.len() {
+            for class in 0..CLASSES {
                 for tile in plan.tiles_of(class, sample, samples) {
                     let frame = &frame[2 * (tile.begin[0] * line + tile.begin[1] * plan.inputs)..];
                     let v = &mut v[tile.index * plan.distances()[0]..];
@@ -99,7 +99,7 @@ impl<'a> Passes<'a> {
     fn transform_gradients<V: Lanes>(&self, y: &[f32], n: &mut [f32], distance: usize, table: impl Fn(usize) -> Table) {
         let (plan, [_, result], width) = (&self.plan, self.sample(), self.geometry.size[1]);
         let samples = y.len() / result;
-        for class in 0..CLASSES.len() {
+        for class in 0..CLASSES {
             let to = table(class);
             for (sample, y) in y.chunks_exact(result).enumerate() {
                 for tile in plan.tiles_of(class, sample, samples) {
@@ -152,7 +152,7 @@ pub(super) fn forward<V: Lanes>(
                     }
                 }
                 for (sample, y) in y.chunks_exact_mut(result).enumerate() {
-                    for class in 0..CLASSES.len() {
+                    for class in 0..CLASSES {
                         for tile in plan.tiles_of(class, sample, samples) {
                             let at = (tile.begin[0] * width + tile.begin[1]) * outputs;
                             let residual = residual.map(|residual| &residual[(first + sample) * result + at..]);
@@ -202,7 +202,7 @@ pub(super) fn image_gradient<V: Lanes>(simd: Simd, geometry: &Geometry, gradient
                 let from = plan.places(|position, frequency| frequency * m_apart + position * inputs);
                 for (sample, x) in x.chunks_exact_mut(picture).enumerate() {
                     frame.fill(0.0);
-                    for class in 0..CLASSES.len() {
+                    for class in 0..CLASSES {
                         for tile in plan.tiles_of(class, sample, samples) {
                             let frame = &mut frame[2 * (tile.begin[0] * line + tile.begin[1] * inputs)..];
                             let m = &m[tile.index * wide..];

@@ -20,9 +20,13 @@ const TILES: usize = 48;
 /// For each phase and frequency a place, or [`OUTSIDE`].
 pub(super) type Phases = [[usize; FREQUENCIES]; 4];
 
-/// Rows and columns of a tile, whether each are four or three, in an order in which the tiles that have a frequency are
-/// neighbours.
-pub(super) const CLASSES: [[bool; 2]; 4] = [[true, false], [true, true], [false, true], [false, false]];
+/// Classes of tiles by their [`sides`], in an order in which the tiles that have a frequency are neighbours.
+pub(super) const CLASSES: usize = 4;
+
+/// Whether the rows and the columns of a class of tiles are four, else three.
+pub(super) fn sides(class: usize) -> [bool; 2] {
+    [[true, false], [true, true], [false, true], [false, false]][class]
+}
 
 /// The distance between frequencies that hold `numbers` each: an odd number of cache lines, because the places of one
 /// tile would share a few sets of the first-level cache and drive each other out of it.
@@ -107,23 +111,24 @@ impl Plan {
     }
 
     /// Tiles of a class in a sample.
-    fn of_class(&self, class: [bool; 2]) -> usize {
-        self.axes[0].tiles(class[0]) * self.axes[1].tiles(class[1])
+    fn of_class(&self, class: usize) -> usize {
+        let [rows, columns] = sides(class);
+        self.axes[0].tiles(rows) * self.axes[1].tiles(columns)
     }
 
     /// The number of the first tile of a class in a block of `samples`.
     fn first(&self, class: usize, samples: usize) -> usize {
-        CLASSES[..class].iter().map(|class| samples * self.of_class(*class)).sum()
+        (0..class).map(|class| samples * self.of_class(class)).sum()
     }
 
     /// Tiles of a sample.
     pub fn tiles(&self) -> usize {
-        self.first(CLASSES.len(), 1)
+        self.first(CLASSES, 1)
     }
 
     /// The tiles of a class in one sample of a block.
     pub fn tiles_of(&self, class: usize, sample: usize, samples: usize) -> impl Iterator<Item = Tile> {
-        let (plan, fours) = (*self, CLASSES[class]);
+        let (plan, fours) = (*self, sides(class));
         let [rows, columns] = [0, 1].map(|axis| self.axes[axis].tiles(fours[axis]));
         let first = self.first(class, samples);
         (0..rows * columns).map(move |at| {

@@ -1,14 +1,15 @@
 //! The transforms of tiles and kernels: one-dimensional transforms along columns, then along rows, eight or sixteen
 //! channels at a time.
 //!
-//! Along an axis the frequencies are polynomials at the points 0, 1, -1, infinity and 2; a tile of three outputs goes
-//! without the last. In this order the weight has `G = [1 0; 1 1; 1 -1; 0 1; 1 2]` for both lengths, and
+//! Along an axis the frequencies are polynomials at the points 0, 1/2, -1, infinity and 2; a tile of three outputs goes
+//! without the last. With 1 for 1/2, rounding errors would be twice as large. In this order the weight has
+//! `G = [1 0; 1 1/2; 1 -1; 0 1; 1 2]` for both lengths, and
 //!
 //! ```text
-//! four:   Aᵀ = [1 1 1 0 1; 0 1 -1 0 2; 0 1 1 0 4; 0 1 -1 1 8]
-//!         Bᵀ = [6 -3 -6 3 0; 0 6 3 -3 0; 0 -2 3 -1 0; 0 12 -6 -12 6; 0 -1 0 1 0] / 6
-//! three:  Aᵀ = [1 1 1 0; 0 1 -1 0; 0 1 1 1]
-//!         Bᵀ = [2 0 -2 0; 0 1 1 0; 0 -1 1 0; 0 -2 0 2] / 2
+//! four:   Aᵀ = [1 1 1 0 1; 0 1/2 -1 0 2; 0 1/4 1 0 4; 0 1/8 -1 1 8]
+//!         Bᵀ = [18 -27 -27 18 0; 0 32 16 -16 0; 0 -4 10 -4 0; 0 18 -27 -27 18; 0 -1 1 2 0] / 18
+//! three:  Aᵀ = [1 1 1 0; 0 1/2 -1 0; 0 1/4 1 1]
+//!         Bᵀ = [6 -6 -12 0; 0 8 8 0; 0 -2 4 0; 0 -3 3 6] / 6
 //! ```
 
 use super::plan::{FREQUENCIES, Phases};
@@ -59,71 +60,86 @@ const fn has<S: Side>(index: usize) -> bool {
 /// `Bᵀ`.
 #[inline(always)]
 fn before<V: Lanes, S: Side>([d0, d1, d2, d3, d4]: [V; 5]) -> [V; 5] {
-    let (half, e) = (V::splat(0.5), d3.sub(d1));
-    let (sum, difference) = (d1.add(d2), d2.sub(d1));
+    let (two, half) = (V::splat(2.0), V::splat(0.5));
     if S::FOUR {
-        let two = e.mul(V::splat(1.0 / 6.0));
-        let one = half.mul(sum.sub(e));
-        let minus_one = half.fma(difference, V::splat(-1.0 / 6.0).mul(e));
-        [half.fma(e, d0.sub(d2)), one, minus_one, V::splat(-2.0).fma(e, d4.sub(d2)), two]
+        let minus = V::splat(-1.5);
+        [
+            minus.fma(d1.add(d2), d0.add(d3)),
+            V::splat(8.0 / 9.0).mul(two.fma(d1, d2.sub(d3))),
+            V::splat(5.0 / 9.0).fma(d2, V::splat(-2.0 / 9.0).mul(d1.add(d3))),
+            minus.fma(d2.add(d3), d1.add(d4)),
+            V::splat(1.0 / 18.0).mul(two.fma(d3, d2.sub(d1))),
+        ]
     } else {
-        [d0.sub(d2), half.mul(sum), half.mul(difference), e, d4]
+        [
+            V::splat(-2.0).fma(d2, d0.sub(d1)),
+            V::splat(4.0 / 3.0).mul(d1.add(d2)),
+            V::splat(1.0 / 3.0).mul(two.fma(d2, V::splat(0.0).sub(d1))),
+            half.fma(d2.sub(d1), d3),
+            d4,
+        ]
     }
 }
 
 /// `B`.
 #[inline(always)]
 fn before_back<V: Lanes, S: Side>([m0, m1, m2, m3, m4]: [V; 5]) -> [V; 5] {
-    let half = V::splat(0.5);
-    let (sum, difference) = (half.mul(m1.add(m2)), half.mul(m1.sub(m2)));
+    let (two, minus_two) = (V::splat(2.0), V::splat(-2.0));
     if S::FOUR {
-        let e = V::splat(-2.0).fma(m3, half.mul(m0.sub(m1)));
-        let e = V::splat(1.0 / 6.0).fma(m4.sub(m2), e);
-        [m0, difference.sub(e), sum.sub(m0.add(m3)), e, m3]
+        let minus = V::splat(-1.5);
+        let (a, b, c) = (V::splat(8.0 / 9.0).mul(m1), V::splat(1.0 / 9.0).mul(m2), V::splat(1.0 / 18.0).mul(m4));
+        [
+            m0,
+            two.fma(a.sub(b), minus.fma(m0, m3)).sub(c),
+            V::splat(5.0).fma(b, minus.fma(m0.add(m3), a)).add(c),
+            two.fma(c.sub(b), minus.fma(m3, m0)).sub(a),
+            m3,
+        ]
     } else {
-        [m0, difference.sub(m3), sum.sub(m0), m3, m4]
+        let (a, b, c) = (V::splat(4.0 / 3.0).mul(m1), V::splat(1.0 / 3.0).mul(m2), V::splat(0.5).mul(m3));
+        [m0, a.sub(b).sub(m0.add(c)), minus_two.fma(m0.sub(b), a.add(c)), m3, m4]
     }
 }
 
 /// `Aᵀ`.
 #[inline(always)]
 fn after<V: Lanes, S: Side>([m0, m1, m2, m3, m4]: [V; 5]) -> [V; 4] {
-    let (sum, difference) = (m1.add(m2), m1.sub(m2));
+    let (half, quarter, eighth) = (V::splat(0.5), V::splat(0.25), V::splat(0.125));
     if S::FOUR {
         [
-            m0.add(sum).add(m4),
-            V::splat(2.0).fma(m4, difference),
-            V::splat(4.0).fma(m4, sum),
-            V::splat(8.0).fma(m4, difference).add(m3),
+            m0.add(m1).add(m2).add(m4),
+            V::splat(2.0).fma(m4, half.fma(m1, V::splat(0.0).sub(m2))),
+            V::splat(4.0).fma(m4, quarter.fma(m1, m2)),
+            V::splat(8.0).fma(m4, eighth.fma(m1, m3.sub(m2))),
         ]
     } else {
-        [m0.add(sum), difference, sum.add(m3), m4]
+        [m0.add(m1).add(m2), half.fma(m1, V::splat(0.0).sub(m2)), quarter.fma(m1, m2.add(m3)), m4]
     }
 }
 
 /// `A`.
 #[inline(always)]
 fn spread<V: Lanes, S: Side>([y0, y1, y2, y3]: [V; 4]) -> [V; 5] {
+    let (two, half) = (V::splat(2.0), V::splat(0.5));
     if S::FOUR {
-        let (even, odd) = (y0.add(y2), y1.add(y3));
-        let two = V::splat(4.0).fma(y2, V::splat(8.0).fma(y3, V::splat(2.0).fma(y1, y0)));
-        [y0, even.add(odd), even.sub(odd), y3, two]
+        let one_half = half.fma(half.fma(half.fma(y3, y2), y1), y0);
+        let at_two = two.fma(two.fma(two.fma(y3, y2), y1), y0);
+        [y0, one_half, y0.add(y2).sub(y1.add(y3)), y3, at_two]
     } else {
-        let even = y0.add(y2);
-        [y0, even.add(y1), even.sub(y1), y2, y3]
+        [y0, half.fma(half.fma(y2, y1), y0), y0.sub(y1).add(y2), y2, y3]
     }
 }
 
 /// `G`.
 #[inline(always)]
 fn widen<V: Lanes>([g0, g1]: [V; 2]) -> [V; 5] {
-    [g0, g0.add(g1), g0.sub(g1), g1, V::splat(2.0).fma(g1, g0)]
+    [g0, V::splat(0.5).fma(g1, g0), g0.sub(g1), g1, V::splat(2.0).fma(g1, g0)]
 }
 
 /// `Gᵀ`.
 #[inline(always)]
 fn narrow<V: Lanes>([u0, u1, u2, u3, u4]: [V; 5]) -> [V; 2] {
-    [u0.add(u1.add(u2)).add(u4), V::splat(2.0).fma(u4, u1.sub(u2)).add(u3)]
+    [u0.add(u1).add(u2).add(u4), V::splat(2.0).fma(u4, V::splat(0.5).fma(u1, u3.sub(u2)))]
 }
 
 vectorised! {
