@@ -69,7 +69,10 @@ impl Packed {
     pub fn pack_backward<V: Lanes>(&self, simd: Simd, plan: &Plan, weight: &[f32], packed: &mut [f32]) {
         let (apart, work) = (self.apart(), 10 * packed.len());
         parallel::chunks(packed, FREQUENCIES * apart, work, |pair, packed| {
-            packed.fill(0.0);
+            // Else every panel that a product reads is written whole.
+            if !plan.inputs.is_multiple_of(PANEL) {
+                packed.fill(0.0);
+            }
             let first = pair * PAIR;
             for column in (first..self.columns.min(first + PAIR)).step_by(V::LEN) {
                 let (panel, lane) = ((column - first) / PANEL, column % PANEL);

@@ -237,8 +237,11 @@ pub(super) fn weight_gradient<V: Lanes>(simd: Simd, geometry: &Geometry, x: &[f3
     let block_len = v_len + n_len;
     let together = (STRETCH / block_len).clamp(1, blocks.max(1));
     let spectrum_apart = apart(4 * inputs * outputs);
-    parallel::scratch(FREQUENCIES * spectrum_apart + together * block_len, |numbers| {
-        let (spectrum, stretch) = numbers.split_at_mut(FREQUENCIES * spectrum_apart);
+    let mut spectrum = match blocks {
+        0 => vec![0.0; FREQUENCIES * spectrum_apart],
+        _ => flex::unwritten(FREQUENCIES * spectrum_apart),
+    };
+    parallel::scratch(together * block_len, |stretch| {
         for first in (0..blocks).step_by(together) {
             let count = |block: usize| samples.min(batch - (first + block) * samples);
             let stretch = &mut stretch[..together.min(blocks - first) * block_len];
@@ -257,11 +260,11 @@ pub(super) fn weight_gradient<V: Lanes>(simd: Simd, geometry: &Geometry, x: &[f3
             });
             let stretch = &*stretch;
             let work = stretch.len() * inputs.min(outputs);
-            parallel::chunks(spectrum, spectrum_apart, work, |frequency, spectrum| {
-                if first == 0 {
-                    spectrum.fill(0.0);
-                }
+            parallel::chunks(&mut spectrum, spectrum_apart, work, |frequency, spectrum| {
                 if plan.range(frequency, 1).is_empty() {
+                    if first == 0 {
+                        spectrum.fill(0.0);
+                    }
                     return;
                 }
                 for (block, numbers) in stretch.chunks_exact(block_len).enumerate() {
@@ -271,10 +274,11 @@ pub(super) fn weight_gradient<V: Lanes>(simd: Simd, geometry: &Geometry, x: &[f3
                     let values = &v[frequency * v_apart + range.start * wide..];
                     let a = Strided { values, row: 1, step: wide };
                     let shape = [plan.depth(frequency), range.len(), outputs];
-                    gemm::multiply(simd, shape, a, &n[frequency * n_apart..], Start::Previous, spectrum, outputs);
+                    let start = if first + block == 0 { Start::Zero } else { Start::Previous };
+                    gemm::multiply(simd, shape, a, &n[frequency * n_apart..], start, spectrum, outputs);
                 }
             });
         }
-        weight_of::<V>(simd, plan, spectrum, spectrum_apart)
-    })
+    });
+    weight_of::<V>(simd, plan, &spectrum, spectrum_apart)
 }
