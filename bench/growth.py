@@ -72,7 +72,7 @@ def measure(case, options, environment):
                 rounds[name].append(statistics.median(side.ask(f"time {counts[name]}")["seconds"]))
         result = {"flops": json.loads(prepared.stdout)["flops"]}
         for name, side in sides.items():
-            memory = report.growth(side.ask("memory")) / 2**10
+            memory = report.growth(side.ask("memory")) / 2**20
             result[name] = {"seconds": statistics.median(rounds[name]), "memory": memory}
             side.close()
         print(".", end="", file=sys.stderr, flush=True)
