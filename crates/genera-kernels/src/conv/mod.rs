@@ -270,6 +270,13 @@ impl Geometry {
     }
 }
 
+/// The distance between frequencies that hold `numbers` each: an odd number of cache lines, because the places of one
+/// tile would share a few sets of the first-level cache and drive each other out of it.
+fn apart(numbers: usize) -> usize {
+    const LINE: usize = 16;
+    (numbers.div_ceil(LINE) | 1) * LINE
+}
+
 /// The operands, contiguous.
 #[derive(Clone, Debug)]
 struct Convolution {

@@ -1,6 +1,7 @@
 //! Transformed weights, packed for the matrix product, and weights from their spectrum.
 
-use super::plan::{FREQUENCIES, Plan, apart};
+use super::super::apart;
+use super::plan::{FREQUENCIES, Plan};
 use super::transform::{OUTSIDE, transform_spectrum, transform_weight};
 use crate::flex;
 use crate::simd::gemm::PANEL;

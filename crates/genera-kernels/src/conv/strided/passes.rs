@@ -1,8 +1,8 @@
 //! The three passes: transforms of a block of samples, a matrix product for each frequency, transforms back.
 
-use super::super::Geometry;
+use super::super::{Geometry, apart};
 use super::pack::{PAIR, Packed, weight_of};
-use super::plan::{CLASSES, FREQUENCIES, Plan, Table, apart, sides};
+use super::plan::{CLASSES, FREQUENCIES, Plan, Table, sides};
 use super::transform::{Four, Three, add_to_image, transform_gradient, transform_image, transform_result};
 use crate::flex;
 use crate::simd::gemm::{self, PANEL, Start, Strided};

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::super::Geometry;
+use super::super::{Geometry, apart};
 use super::transform::OUTSIDE;
 use crate::simd::gemm;
 
@@ -26,13 +26,6 @@ pub(super) const CLASSES: usize = 4;
 /// Whether the rows and the columns of a class of tiles are four, else three.
 pub(super) fn sides(class: usize) -> [bool; 2] {
     [[true, false], [true, true], [false, true], [false, false]][class]
-}
-
-/// The distance between frequencies that hold `numbers` each: an odd number of cache lines, because the places of one
-/// tile would share a few sets of the first-level cache and drive each other out of it.
-pub(super) fn apart(numbers: usize) -> usize {
-    const LINE: usize = 16;
-    (numbers.div_ceil(LINE) | 1) * LINE
 }
 
 /// The tiles along one axis: those of four first.

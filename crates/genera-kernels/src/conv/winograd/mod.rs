@@ -18,7 +18,7 @@
 mod tiling;
 mod transform;
 
-use super::Geometry;
+use super::{Geometry, apart};
 use crate::flex;
 use crate::simd::gemm::{self, PANEL, Start, Strided};
 use crate::simd::lanes::{Eight, Lanes, Sixteen};
@@ -40,13 +40,6 @@ const BLOCK: usize = 112 << 10;
 const GRADIENT_BLOCK: (usize, usize) = (5 * BLOCK, 48);
 /// Numbers of such a block that one thread transforms at once.
 const PART: usize = 128 << 10;
-
-/// The distance between frequencies that hold `numbers` each: an odd number of cache lines, because the 36 places of one
-/// tile would share a few sets of the first-level cache and drive each other out of it.
-fn apart(numbers: usize) -> usize {
-    const LINE: usize = 16;
-    (numbers.div_ceil(LINE) | 1) * LINE
-}
 
 /// Frequencies that are `apart`.
 fn split(values: &mut [f32], apart: usize) -> [&mut [f32]; FREQUENCIES] {
