@@ -1,5 +1,6 @@
 //! `genera restore`: held-out pictures completed, coloured or sharpened by a diffusion that never learnt to.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -22,6 +23,8 @@ use crate::run::write_atomically;
 const NOISE: f64 = 0.02;
 /// Rows that say how far the data vary.
 const LOOKED_AT: usize = 500;
+/// Samples drawn at a time: a derivative of the denoiser keeps what it computed for each.
+const CHUNK: usize = 64;
 
 /// What is kept of a picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,14 +102,22 @@ impl Keep {
             return picture.iter().zip(seen).map(|(value, seen)| if seen { *value } else { blank }).collect();
         }
         let place = |at: usize| (at / (height * width), at / width % height, at % width);
+        // None where a square would hang over the edge: it is not seen.
         let group = |at: usize| match (self, place(at)) {
-            (Self::Coarse(factor), (c, row, column)) => (c, row / factor, column / factor),
-            (_, (_, row, column)) => (0, row, column),
+            (Self::Coarse(factor), (c, row, column)) => {
+                let (i, j) = (row / factor, column / factor);
+                ((i + 1) * factor <= height && (j + 1) * factor <= width).then_some((c, i, j))
+            }
+            (_, (_, row, column)) => Some((0, row, column)),
         };
-        let mean = |at: usize| {
-            let alike = || (0..picture.len()).filter(|other| group(*other) == group(at));
-            alike().map(|other| picture[other]).sum::<f32>() / alike().count() as f32
-        };
+        let mut sums: BTreeMap<(usize, usize, usize), (f32, f32)> = BTreeMap::new();
+        for (at, value) in picture.iter().enumerate() {
+            if let Some(group) = group(at) {
+                let (sum, count) = sums.entry(group).or_default();
+                (*sum, *count) = (*sum + value, *count + 1.0);
+            }
+        }
+        let mean = |at: usize| group(at).and_then(|group| sums.get(&group)).map_or(blank, |(sum, count)| sum / count);
         (0..picture.len()).map(mean).collect()
     }
 }
@@ -154,42 +165,53 @@ pub fn run(context: &Context, args: &Restore) -> Outcome {
     let out = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("restored-{}.png", args.seed)));
     export::check(&out, &nothing)?;
 
-    let truth = tensor(repeated, features, device);
+    if pictures == 0 {
+        return Err(Failure::new("the data have no held-out pictures"));
+    }
     let observation = args.keep.observation(shape, device)?;
-    let seen = observation.observe(truth.clone());
+    let variance = variance(&data.first_rows(data.train(), LOOKED_AT)?, features);
     let console = context.console;
     console.note(format!("device {}, {} threads", context.device_name, rayon::current_num_threads()));
-    let mut rng = Rng::new(args.seed).fork("restore");
-    let start = tensor(rng.normal(pictures * draws, features), features, device);
-    let restore = |denoise: &dyn Denoise, rng: &mut Rng| sampler.sample_from(denoise, levels, start.clone(), rng);
-    let restored = match mask.filter(|_| args.replace) {
-        Some(mask) => {
-            let plain = trainee.denoise_given(labels).ok_or_else(|| no_diffusion(name))?;
-            let mask = tensor(mask.into_iter().map(|seen| f32::from(u8::from(seen))).collect(), features, device);
-            restore(&Known { denoise: &*plain, values: truth.clone(), mask }, &mut rng)?
-        }
-        None => {
-            let model = trainee.differentiable_given(labels).ok_or_else(|| no_diffusion(name))?;
-            let observed = Observed {
-                denoise: &*model,
-                observation: observation.clone(),
-                seen: seen.clone(),
-                noise: NOISE,
-                variance: variance(&data.first_rows(data.train(), LOOKED_AT)?, features),
-                scale: args.scale,
-            };
-            restore(&observed, &mut rng)?
-        }
-    };
+    let root = Rng::new(args.seed).fork("restore");
+    let mut restored = Vec::with_capacity(repeated.len());
+    for (chunk, truth) in repeated.chunks(CHUNK * features).enumerate() {
+        let (first, count) = (chunk * CHUNK, truth.len() / features);
+        let labels = labels.get(first..first + count).unwrap_or_default().to_vec();
+        let truth = tensor(truth.to_vec(), features, device);
+        let mut rng = root.rows_from(first as u64);
+        let start = tensor(rng.normal(count, features), features, device);
+        let mut restore = |denoise: &dyn Denoise| sampler.sample_from(denoise, levels, start.clone(), &mut rng);
+        let drawn = match mask.as_ref().filter(|_| args.replace) {
+            Some(mask) => {
+                let plain = trainee.denoise_given(labels).ok_or_else(|| no_diffusion(name))?;
+                let mask = mask.iter().map(|seen| f32::from(u8::from(*seen))).collect();
+                restore(&Known { denoise: &*plain, values: truth, mask: tensor(mask, features, device) })?
+            }
+            None => {
+                let model = trainee.differentiable_given(labels).ok_or_else(|| no_diffusion(name))?;
+                restore(&Observed {
+                    denoise: &*model,
+                    observation: observation.clone(),
+                    seen: observation.observe(truth),
+                    noise: NOISE,
+                    variance,
+                    scale: args.scale,
+                })?
+            }
+        };
+        restored.extend(numbers(drawn)?);
+    }
 
-    let (apart, from_seen) = (apart(&restored, &truth), apart(&observation.observe(restored.clone()), &seen));
+    let (truth, found) = (tensor(repeated, features, device), tensor(restored.clone(), features, device));
+    let from_seen = apart(&observation.observe(found.clone()), &observation.observe(truth.clone()));
+    let apart = apart(&found, &truth);
     if !apart.is_finite() {
         let scale = args.scale;
         return Err(Failure::new(format!(
             "the samples are not finite; a --scale below {scale} or more --steps may help"
         )));
     }
-    let restored = draw.drawn(numbers(restored)?, None);
+    let restored = draw.drawn(restored, None);
     let left = rows.chunks_exact(features).flat_map(|row| args.keep.left_of(row, shape, row[0])).collect();
     write(&out, [&draw.drawn(rows, None), &draw.drawn(left, None)], &restored, draws)?;
     if console.json {
@@ -265,6 +287,7 @@ mod tests {
         assert_eq!(Keep::Top.left_of(&picture, shape, -1.0)[6..10], [6.0, 7.0, -1.0, -1.0]);
         assert_eq!(Keep::Frame.mask(shape).unwrap().iter().filter(|seen| !**seen).count(), 4);
         assert_eq!(Keep::Coarse(2).left_of(&picture, shape, 0.0)[..4], [2.5, 2.5, 4.5, 4.5]);
+        assert_eq!(Keep::Coarse(3).left_of(&picture, shape, -1.0)[..5], [5.0, 5.0, 5.0, -1.0, 5.0]);
         let colours: Vec<f32> = (0..12).map(|v| v as f32).collect();
         assert_eq!(Keep::Grey.left_of(&colours, [3, 2, 2], 0.0)[..5], [4.0, 5.0, 6.0, 7.0, 4.0]);
         assert!((variance(&[0.0, 1.0, 2.0, 1.0], 2) - 0.5).abs() < 1e-9);
