@@ -6,7 +6,7 @@
 
 /// Milliseconds after which mimalloc gives memory back.
 #[cfg(unix)]
-const DELAY: (&str, &str) = ("MIMALLOC_PURGE_DELAY", "10000");
+const DELAY: (&str, &str) = ("MIMALLOC_PURGE_DELAY", "-1");
 
 /// Starts the program again, in this very process, with memory kept for seconds; does nothing if the delay is set.
 #[cfg(unix)]

@@ -53,7 +53,7 @@ pub enum Command {
     Train(Train),
     /// Draw from a trained run, or from a pipeline folder of diffusers
     Sample(Sample),
-    /// Complete, colour or sharpen held-out pictures by a diffusion that never learnt to
+    /// Complete held-out pictures, or colour or sharpen them, by a diffusion or an autoregressive model
     Restore(Restore),
     /// Measure a run and hold it against its recipe
     Eval(Eval),
@@ -116,6 +116,13 @@ pub struct Sample {
     /// that also learn to do without it [default: the recipe's]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub guidance: Option<f64>,
+    /// Draw likelier samples: divides logits and multiplies normal noise, 1 is the model itself; for models that draw
+    /// directly
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    pub temperature: Option<f64>,
+    /// Draw each element from its K likeliest values only; for autoregressive models
+    #[arg(long, value_name = "K", conflicts_with = "temperature")]
+    pub top_k: Option<usize>,
     /// Start from this noise, [n, F] or [n, C, H, W], instead of drawing it
     #[arg(long, value_name = "FILE.npy")]
     pub noise: Option<PathBuf>,
@@ -133,7 +140,8 @@ pub struct Sample {
 
 #[derive(Debug, Args)]
 pub struct Restore {
-    /// The run of a diffusion of pictures
+    /// The run of a diffusion of pictures, or of an autoregressive model: that one completes from what comes before (known
+    /// pixels after unknown ones do not reach back)
     pub run: PathBuf,
     /// What is kept of each picture: top, bottom, left, right, frame (all but the middle), grey (the mean over the
     /// colours) or coarse=N (the means over squares of N by N pixels)

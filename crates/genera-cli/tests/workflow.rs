@@ -114,6 +114,7 @@ fn nonsense_is_refused_in_one_line() {
         (&["train", "wgan-gp-8gaussians", "--set", "train.accumulate=3"], 1, "train.accumulate is 3"),
         (&["train", "wgan-1d", "--set", "model.conditional=true"], 1, "no classes"),
         (&["train", "wgan-1d", "--set", "model.game.critic_steps=0"], 1, "critic_steps"),
+        (&["train", "planar-energy", "--set", "data.name=u2"], 1, "set data.name to \"u4\""),
         (&["train", "fgan-gan", "--set", "model.reference.deviation=0"], 1, "deviation"),
         (
             &["train", "vqvae-digits", "--set", "model.conditional=true", "--set", "model.prior={kind=\"made\"}"],
@@ -244,7 +245,7 @@ fn every_recipe_takes_three_steps() {
         ("vqvae2-digits", &["latents"]),
         ("binary-vae-digits", &["latents"]),
         ("pixelcnn-digits", &["completions", "field"]),
-        ("imagegpt-digits", &["completions"]),
+        ("imagegpt-digits", &["completions", "field"]),
         ("realnvp-moons", &["volume"]),
         ("cnf-moons", &["volume"]),
         ("realnvp-digits", &["latents", "volume"]),
@@ -278,6 +279,68 @@ fn every_recipe_takes_three_steps() {
     }
     succeed(here, &["sample", "vqvae-digits-conditional", "-n", "4", "--labels", "3", "--out", "threes.npy"]);
     fail(here, &["sample", "vqvae-digits-conditional", "--labels", "10", "--out", "x.npy"], 2, "0 to 9");
+}
+
+/// What recipes may say beside what those that come with the program do say: each trains, draws and is scored.
+#[test]
+fn what_a_recipe_may_say_works() {
+    let scratch = tempdir().unwrap();
+    let here = scratch.path();
+    let coupling = |univariate: &str, more: &str| {
+        format!("model.architecture={{kind=\"coupling\",layers=2,hidden=[8],univariate={univariate}{more}}}")
+    };
+    let kind = |kind: &str| {
+        format!(
+            "model.architecture={{kind=\"{kind}\"{}}}",
+            match kind {
+                "sylvester" => ",layers=2,hidden=2",
+                "radial" => ",layers=2",
+                _ => "",
+            }
+        )
+    };
+    let cases: Vec<(&str, &str, Vec<String>)> = vec![
+        ("radial", "realnvp-moons", vec![kind("radial")]),
+        ("sylvester", "realnvp-moons", vec![kind("sylvester")]),
+        ("plu", "realnvp-moons", vec![kind("plu")]),
+        ("qr", "realnvp-moons", vec![kind("qr")]),
+        ("nice", "realnvp-moons", vec![coupling("\"additive\"", "")]),
+        ("classes", "realnvp-moons", vec!["model.base=\"classes\"".into()]),
+        ("context", "realnvp-moons", vec!["model.context=2".into()]),
+        ("alpha", "planar-energy", vec!["model.alpha=0.5".into()]),
+        ("probe", "cnf-moons", vec!["model.training.divergence={hutchinson={noise=\"gaussian\",probes=2}}".into()]),
+        ("adjoint", "cnf-moons", vec!["model.backward=\"adjoint\"".into(), "model.jacobian=0.01".into()]),
+        ("histogram", "kde-moons", vec!["model.estimator={kind=\"histogram\",bins=9,margin=0.5,pseudocount=1}".into()]),
+        ("kernel", "kde-moons", vec!["model.estimator={kind=\"kde\",kernel=\"cos2\",bandwidth=\"silverman\"}".into()]),
+        ("draws-1", "realnvp-digits", vec!["measure.dequantisation_draws=1".into()]),
+        ("draws-8", "realnvp-digits", vec!["measure.dequantisation_draws=8".into()]),
+    ];
+    let mut scores = std::collections::BTreeMap::new();
+    for (name, recipe, sets) in &cases {
+        let few = if *recipe == "kde-moons" { "train.batch_size=400" } else { "train.batch_size=16" };
+        let steps = if *recipe == "kde-moons" { "train.steps=1" } else { "train.steps=3" };
+        let mut arguments = vec!["train", recipe, "--out", name, "--set", few, "--set", steps];
+        arguments.extend(["--set", "train.preview_every=0", "--set", "measure.samples=20"]);
+        arguments.extend(["--set", "measure.likelihood_rows=20", "--set", "measure.permutations=10"]);
+        if recipe.ends_with("moons") {
+            arguments.extend(["--set", "data.points=1000"]);
+        }
+        sets.iter().for_each(|set| arguments.extend(["--set", set]));
+        succeed(here, &arguments);
+        let found = fs::read_to_string(here.join(name).join("scores.json")).unwrap();
+        let found: serde_json::Value = serde_json::from_str(&found).unwrap();
+        scores.insert(*name, found);
+        let out = format!("{name}.npy");
+        succeed(here, &["sample", name, "-n", "3", "--out", &out]);
+    }
+    // More draws of the noise between the levels tighten the bound, and the record says how many there were.
+    let nats = |name: &str| {
+        let all = scores[name]["measures"].as_array().unwrap().clone();
+        all.into_iter().find(|score| score["measure"] == "nats@held-out").unwrap()
+    };
+    let (one, eight) = (nats("draws-1"), nats("draws-8"));
+    assert!(eight["value"].as_f64() > one["value"].as_f64(), "{one} {eight}");
+    assert!(eight.to_string().contains("\"k\":8") && !one.to_string().contains("\"k\":8"), "{eight}");
 }
 
 #[test]
@@ -407,4 +470,30 @@ fn pictures_are_restored() {
     fail(here, &["restore", "r", "--scale", "nan"], 2, "finite");
     assert!(run_tiny(here, 5, "plane", &[]).status.success());
     fail(here, &["restore", "plane"], 1, "pictures");
+
+    // A model of pixels keeps those that it knows to the bit, whatever their place, and draws the others.
+    let net = "model.net={kind=\"made\",width=32}";
+    let train = ["train", "made-digits", "--out", "m", "--set", net, "--set", "train.steps=5"];
+    genera(here).args(train).args(little).output().unwrap();
+    for keep in ["top", "bottom", "frame"] {
+        let arguments = ["restore", "m", "-n", "3", "--draws", "2", "--json", "--out", "m.png", "--keep", keep];
+        let found: serde_json::Value = serde_json::from_str(&succeed(here, &arguments)).unwrap();
+        assert_eq!(found["rms-of-seen"], 0.0, "{keep}");
+        assert!(found["rms"].as_f64().unwrap() > 0.5, "{keep}: the rest is drawn");
+    }
+    fail(here, &["restore", "m", "--keep", "coarse=2"], 2, "whole pixels");
+    fail(here, &["restore", "m", "--steps", "3"], 2, "--steps");
+    // Cautious samples are others; what makes no sense is refused.
+    let drawn = |more: &[&str]| {
+        succeed(here, &[&["sample", "m", "-n", "20", "--out", "y.npy"], more].concat());
+        fs::read(here.join("y.npy")).unwrap()
+    };
+    let plain = drawn(&[]);
+    assert_eq!(plain, drawn(&["--temperature", "1"]));
+    assert_ne!(plain, drawn(&["--temperature", "0.5"]));
+    assert_ne!(plain, drawn(&["--top-k", "2"]));
+    assert_eq!(plain, drawn(&["--top-k", "17"]));
+    fail(here, &["sample", "m", "--temperature", "-1"], 2, "--temperature");
+    fail(here, &["sample", "m", "--top-k", "0"], 2, "--top-k");
+    fail(here, &["sample", "r", "--temperature", "0.5"], 2, "directly");
 }

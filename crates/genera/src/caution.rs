@@ -4,6 +4,7 @@
 //! temperature τ   normal noise τ ε, categories by softmax(logits / τ)
 //! truncation ψ    z ~ N(0, 1) given |z| ≤ ψ:    z = Φ⁻¹( Φ(−ψ) + (1 − 2 Φ(−ψ)) Φ(ε) )
 //! style ψ         w ← c + ψ (w − c),  c = E w:  Karras, Laine and Aila (arXiv:1812.04948)
+//! likeliest k     categories that are not among the k likeliest have probability zero
 //! ```
 //!
 //! Truncation: Brock, Donahue and Simonyan (arXiv:1809.11096), who draw anew what falls outside. The map here has the same
@@ -22,6 +23,8 @@ pub enum Caution {
     Truncation(f64),
     /// How far styles stay from their mean: 1 is the model itself, at least 0.
     Style(f64),
+    /// Of the values that an element may take only the so many likeliest: at least 1.
+    Likeliest(usize),
 }
 
 impl Caution {
@@ -30,20 +33,21 @@ impl Caution {
         match self {
             Self::Temperature(factor) | Self::Style(factor) => factor >= 0.0 && factor.is_finite(),
             Self::Truncation(largest) => largest > 0.0,
+            Self::Likeliest(count) => count > 0,
         }
     }
 
     /// Whether it changes the noise that a model draws from, and its value makes sense.
     pub fn is_of_noise(self) -> bool {
-        !matches!(self, Self::Style(_)) && self.is_sound()
+        !matches!(self, Self::Style(_) | Self::Likeliest(_)) && self.is_sound()
     }
 
     /// A standard normal number as it is drawn with this caution.
     pub fn normal(self, epsilon: f64) -> f64 {
         match self {
             Self::Temperature(factor) => factor * epsilon,
-            // Styles are moved behind the noise.
-            Self::Truncation(f64::INFINITY) | Self::Style(_) => epsilon,
+            // Styles are moved behind the noise, and values are left out before it.
+            Self::Truncation(f64::INFINITY) | Self::Style(_) | Self::Likeliest(_) => epsilon,
             Self::Truncation(largest) => truncated(epsilon, largest),
         }
     }

@@ -114,8 +114,15 @@ pub trait Elements {
     /// after unknown ones do not reach back. None if rows or marks have another length than the model's.
     fn completed(&self, x: Rows, known: &[bool], rng: &mut Rng) -> Option<Rows>;
     /// How strongly the distribution of `element` depends on each element, the mean over the rows `x` of the absolute
-    /// gradient: `T` numbers, zero where there is no path.
+    /// gradient, or of the change with the next value where a network looks elements up in a table: `T` numbers, zero
+    /// where there is no path.
     fn field_of(&self, x: Rows, element: usize) -> Vec<f64>;
+}
+
+/// Knows where a row lost its likelihood.
+pub trait Faults {
+    /// For the first of the rows that has no finite `log p`: the layer, or the time of the trajectory, where that arose.
+    fn fault(&self, x: Rows) -> Option<String>;
 }
 
 /// A code of whole numbers whose reconstructions have a likelihood.
@@ -197,6 +204,8 @@ pub struct View<'a> {
     pub styles: Option<&'a dyn Styles>,
     /// Scores rows exactly.
     pub density: Option<&'a dyn Density>,
+    /// Says where a score is lost.
+    pub faults: Option<&'a dyn Faults>,
     /// Bounds the score of rows from below.
     pub lower_bound: Option<&'a dyn LowerBound>,
     /// Points to where rows are likelier.
@@ -247,12 +256,22 @@ pub trait Learner {
     fn load(&mut self, groups: &[(String, Weights)]) -> Result<(), WeightsError>;
 }
 
+fn in_parentheses(parts: &Scalars) -> String {
+    let parts: Vec<String> = parts.iter().map(|(name, value)| format!("{name} {value}")).collect();
+    if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) }
+}
+
 /// A training step that could not be taken.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum StepError {
     /// The loss is NaN or infinite.
-    #[error("the loss is {0}; lower the learning rate or clip the gradient norm")]
-    Loss(f64),
+    #[error("the loss is {loss}{}; lower the learning rate or clip the gradient norm", in_parentheses(.parts))]
+    Loss {
+        /// Its value.
+        loss: f64,
+        /// What else the model said of this step.
+        parts: Scalars,
+    },
     /// The gradient norm is NaN or infinite.
     #[error("the gradient norm is {norm} at a loss of {loss}; lower the learning rate or clip the gradient norm")]
     Gradient {

@@ -4,8 +4,11 @@ use std::collections::BTreeSet;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use genera::Rng;
-use genera::autoregressive::receptive_field;
-use genera::nn::{Alphabet, GatedPixelCnnConfig, PixelCnnConfig, WaveNetConfig};
+use genera::autoregressive::{field_of_changes, receptive_field};
+use genera::nn::{
+    Alphabet, GatedPixelCnnConfig, ImageGptConfig, MadeConfig, MarkovNetConfig, Order, PixelCnnConfig,
+    RecurrentNetConfig, WaveNetConfig,
+};
 
 const SIDE: isize = 7;
 /// The element in the middle of the picture.
@@ -100,5 +103,36 @@ fn wavenet_sees_two_to_the_number_of_layers() {
         let field = receptive_field(&net, noise(30), 25);
         let found: Vec<usize> = (0..30).filter(|i| field[*i] > 0.0).collect();
         assert_eq!(found, (25 - (1 << layers)..25).collect::<Vec<_>>());
+    }
+}
+
+/// Networks of the whole past see all of it, in their own order, and a network of the last three elements sees three.
+#[test]
+fn perceptrons_recurrence_and_attention_see_the_past_of_their_order() {
+    let (mut rng, levels) = (Rng::new(4), Alphabet::Levels(3));
+    let x: Vec<f32> = Rng::new(5).normal(1, 4 * 9).into_iter().map(|v| (v.abs() * 1.4).min(2.0).floor()).collect();
+    let x = Tensor::<2>::from_data(TensorData::new(x, [4, 9]), &device());
+    let order = vec![4, 0, 8, 2, 6, 1, 7, 3, 5];
+    let gpt = ImageGptConfig { width: 8, layers: 2, heads: 2, ..ImageGptConfig::default() };
+    let gpt = gpt.init(9, levels, 3, &mut rng, &device()).unwrap();
+    let made = MadeConfig { width: 64, order: Order::Given(order.clone()), ..MadeConfig::default() };
+    let made = made.init(9, levels, 3, &mut rng, &device()).unwrap();
+    let gru = RecurrentNetConfig { width: 8 }.init(9, levels, 3, &mut rng, &device()).unwrap();
+    let markov = MarkovNetConfig { depth: 3, hidden: vec![16], ..MarkovNetConfig::default() };
+    let markov = markov.init(9, levels, 3, &mut rng, &device()).unwrap();
+    let place = |element| order.iter().position(|e| *e == element).unwrap();
+    for element in [0, 4, 8] {
+        let before: Vec<usize> = (0..element).collect();
+        let seen = |field: Vec<f64>| -> Vec<usize> { (0..9).filter(|j| field[*j] > 0.0).collect() };
+        let changes = field_of_changes(&gpt, x.clone(), element, 3);
+        assert_eq!(seen(changes), before, "image GPT, element {element}");
+        assert_eq!(seen(field_of_changes(&gru, x.clone(), element, 3)), before, "recurrent, element {element}");
+        let last: Vec<usize> = (element.saturating_sub(3)..element).collect();
+        assert_eq!(seen(field_of_changes(&markov, x.clone(), element, 3)), last, "Markov, element {element}");
+        let mut earlier = order[..place(element)].to_vec();
+        earlier.sort_unstable();
+        assert_eq!(seen(field_of_changes(&made, x.clone(), element, 3)), earlier, "MADE, element {element}");
+        // By changes and by gradients the same elements are seen.
+        assert_eq!(seen(receptive_field(&gru, x.clone(), element)), before, "recurrent, element {element}");
     }
 }

@@ -89,7 +89,7 @@ fn densities_integrate_to_one_and_samples_repeat() {
     }
     let x = Tensor::<2>::from_data(TensorData::new(Rng::new(1).normal(500, 2), [500, 2]), &Device::flex());
     for pseudocount in [0.0, 1.0] {
-        let histogram = HistogramConfig { bins: 10, pseudocount }.fit(x.clone()).unwrap();
+        let histogram = HistogramConfig { bins: 10, pseudocount, margin: 0.0 }.fit(x.clone()).unwrap();
         assert!((mass(&histogram, 5.0) - 1.0).abs() < 2e-2);
         assert!(host(histogram.log_prob(x.clone())).iter().all(|log| log.is_finite()));
         let drawn = histogram.sample(2000, &mut Rng::new(4));
@@ -112,7 +112,8 @@ fn samples_follow_the_density() {
             "{kernel:?}: {mean} {variance} {expected}"
         );
     }
-    let histogram = HistogramConfig { bins: 3, pseudocount: 0.0 }.fit(rows(&[0.0, 0.1, 0.2, 2.5, 3.0], 1)).unwrap();
+    let histogram =
+        HistogramConfig { bins: 3, pseudocount: 0.0, margin: 0.0 }.fit(rows(&[0.0, 0.1, 0.2, 2.5, 3.0], 1)).unwrap();
     assert_eq!(histogram.probabilities(), [0.6, 0.0, 0.4]);
     assert!((histogram.log_densities(&[0.5])[0] - 0.6_f64.ln()).abs() < 1e-12);
     assert_eq!(histogram.log_densities(&[1.5, -0.1, 3.2]), [f64::NEG_INFINITY; 3]);
@@ -124,10 +125,11 @@ fn samples_follow_the_density() {
 #[test]
 fn bad_data_and_settings_are_errors() {
     let error = |config: HistogramConfig, x: &[f64], d| config.fit(rows(x, d)).unwrap_err().to_string();
-    let plain = HistogramConfig { bins: 4, pseudocount: 0.0 };
+    let plain = HistogramConfig { bins: 4, pseudocount: 0.0, margin: 0.0 };
     assert!(error(plain, &[1.0], 1).contains("at least 2 rows"));
     assert!(error(plain, &[1.0, 1.0], 1).contains("column 0 is 1 in every row"));
     assert!(error(HistogramConfig { bins: 0, ..plain }, &[1.0, 2.0], 1).contains("bins is 0"));
+    assert!(error(HistogramConfig { margin: -0.1, ..plain }, &[1.0, 2.0], 1).contains("margin is -0.1"));
     assert!(error(HistogramConfig { pseudocount: -1.0, ..plain }, &[1.0, 2.0], 1).contains("pseudocount is -1"));
     assert!(error(HistogramConfig { bins: 5000, ..plain }, &[1.0, 2.0, 3.0, 4.0], 2).contains("2^24"));
     assert!(KdeConfig::default().fit(rows(&[f64::NAN, 1.0], 1)).unwrap_err().to_string().contains("row 0"));
@@ -139,7 +141,7 @@ fn bad_data_and_settings_are_errors() {
 #[test]
 fn a_step_reads_rows_and_a_checkpoint_holds_them() {
     let kde = Estimator::Kde(KdeConfig { kernel: Kernel::Epanechnikov, bandwidth: Bandwidth::CvLs });
-    for estimator in [kde, Estimator::Histogram(HistogramConfig { bins: 5, pseudocount: 0.5 })] {
+    for estimator in [kde, Estimator::Histogram(HistogramConfig { bins: 5, pseudocount: 0.5, margin: 0.0 })] {
         let mut learner = Collector::new(estimator, 2, &Device::flex());
         assert!(learner.view().density.is_none());
         let batch = |seed: u64| {

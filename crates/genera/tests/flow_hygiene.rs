@@ -3,7 +3,10 @@
 
 use genera::Rng;
 use genera::burn::tensor::{Device, Tensor, TensorData};
-use genera::flow::{Dequantised, Flow, FlowConfig, FlowError, Layer, Logit, Noise, Planar, Plu, StandardNormal};
+use genera::flow::{
+    Conv1x1, Dequantised, Flow, FlowConfig, FlowError, Layer, Logit, Noise, Planar, Plu, Qr, Radial, StandardNormal,
+    Sylvester,
+};
 use genera::traits::{Bijection, LowerBound, Rows, Sample};
 use genera::weights::{Array, apply, collect};
 
@@ -96,6 +99,57 @@ fn singular_linear_layers() {
     let error = with(200.0).scores(x).unwrap_err();
     assert!(matches!(&error, FlowError::Row { row: 0, at, .. } if at.contains("plu")), "{error}");
     assert!(with(0.1).draws(5, &mut Rng::new(3)).is_ok());
+}
+
+/// `layer` with one of its parameters set everywhere to `value`.
+fn set(layer: Layer, features: usize, name: &str, value: f32) -> AnyFlow {
+    let flow = one_layer(layer, features);
+    let mut weights = collect(&flow);
+    let array = weights.get_mut(&format!("bijection.0.{name}")).unwrap_or_else(|| panic!("no {name}"));
+    array.values.iter_mut().for_each(|v| *v = value);
+    apply(flow, &weights).unwrap()
+}
+
+/// Finite scores and finite samples, or errors that name the row and the layer.
+fn finite_or_named(flow: &AnyFlow, features: usize, layer: &str) {
+    let x = rows(Rng::new(2).normal(20, features), features);
+    let named = |error: FlowError| matches!(&error, FlowError::Row { at, .. } if at.contains(layer));
+    flow.scores(x).err().map(|error| assert!(named(error.clone()), "{layer}: {error}"));
+    flow.draws(20, &mut Rng::new(3)).err().map(|error| assert!(named(error.clone()), "{layer}: {error}"));
+}
+
+#[test]
+fn every_layer_at_its_limit_is_finite_or_named() {
+    let new = |seed| Rng::new(seed);
+    for value in [-1e4, -200.0, -30.0, 30.0, 200.0, 1e4] {
+        finite_or_named(&set(Layer::Qr(Qr::new(2, &mut new(1), &device())), 2, "log_s", value), 2, "qr");
+        let conv = Layer::Conv1x1(Conv1x1::new([2, 1, 1], &mut new(1), &device()));
+        finite_or_named(&set(conv, 2, "channels.log_s", value), 2, "1x1 convolution");
+        for name in ["log_alpha", "raw_beta"] {
+            finite_or_named(&set(Layer::Radial(Radial::new(2, &mut new(1), &device())), 2, name, value), 2, "radial");
+        }
+        for name in ["diagonal", "diagonal_tilde", "b"] {
+            let layer = Layer::Sylvester(Sylvester::new(2, 2, &mut new(1), &device()).unwrap());
+            finite_or_named(&set(layer, 2, name, value), 2, "sylvester");
+        }
+    }
+    // Scales e^a of a masked autoregressive layer and of a coupling, with a of every size.
+    for kind in ["coupling", "autoregressive"] {
+        for by in [1.0, 30.0, 1e4] {
+            let json = format!(
+                r#"{{"architecture": {{"kind": "{kind}", "layers": 1, "hidden": [8], "univariate": {{"affine": "exponential"}}}}}}"#
+            );
+            finite_or_named(&moved(flow(&json, 2, None), by), 2, "layer");
+        }
+    }
+    // r r̃ → −1: the slope of a Sylvester layer all but vanishes, and the way back is still found.
+    let layer = Layer::Sylvester(Sylvester::new(2, 2, &mut new(1), &device()).unwrap());
+    let flow = set(layer, 2, "diagonal", 30.0);
+    let mut weights = collect(&flow);
+    weights.get_mut("bijection.0.diagonal_tilde").unwrap().values = vec![-30.0; 2];
+    let flow = apply(flow, &weights).unwrap();
+    assert!(flow.scores(rows(Rng::new(2).normal(200, 2), 2)).is_ok());
+    assert!(flow.draws(200, &mut Rng::new(3)).is_ok());
 }
 
 #[test]

@@ -7,7 +7,7 @@ use genera::burn::module::Module;
 use genera::burn::tensor::{Device, Tensor, TensorData};
 use genera::flow::{Energy, EnergyFlow, Flow, FlowConfig, Layer, Noise, PlaneEnergy, Plu, StandardNormal, Transform};
 use genera::train::{Descent, DescentConfig};
-use genera::traits::{Batch, Caution, Cautious, Density, Learner, Model, Rows, Sample};
+use genera::traits::{Batch, Bijection, Caution, Cautious, Density, Faults, Learner, Model, Rows, Sample};
 use genera::weights::{Array, apply, collect};
 use genera_data::Toy;
 
@@ -112,6 +112,56 @@ fn samples_are_reproducible_independent_of_their_number_and_of_the_density() {
             .sum();
         assert!((share - mass).abs() < 0.04, "{json}: {share} of the samples, {mass} of the mass");
     }
+}
+
+#[test]
+fn uniform_and_class_bases_are_densities() {
+    let (cells, half) = (600, 12.0_f64);
+    let step = 2.0 * half / cells as f64;
+    let at = |i: usize| (-half + step * (i as f64 + 0.5)) as f32;
+    let grid: Vec<f32> = (0..cells * cells).flat_map(|cell| [at(cell / cells), at(cell % cells)]).collect();
+    let mass = |flow: &AnyFlow| -> f64 {
+        values(&flow.log_prob(rows(grid.clone(), 2))).into_iter().map(f64::exp).sum::<f64>() * step * step
+    };
+    // A linear map of the square [-2, 2]²: one density inside of a parallelogram, none outside.
+    let flow_ = moved(
+        flow(r#"{"architecture": {"kind": "plu"}, "base": {"uniform": {"low": -2.0, "high": 2.0}}}"#, 2, None),
+        0.2,
+    );
+    assert!((mass(&flow_) - 1.0).abs() < 0.02, "{}", mass(&flow_));
+    let x = flow_.sample(2000, &mut Rng::new(4));
+    let log_p = values(&flow_.log_prob(x));
+    let (_, log_det) = flow_.bijection.forward_and_log_det(rows(vec![0.0, 0.0], 2));
+    let expected = values(&log_det)[0] - 16.0_f64.ln();
+    assert!(log_p.iter().all(|log_p| (log_p - expected).abs() < 1e-5), "every sample lies inside");
+    // Outside the error names the row and the place.
+    let error = flow_.scores(rows(vec![0.0, 0.0, 50.0, 50.0], 2)).unwrap_err().to_string();
+    assert!(error.contains("row 1") && error.contains("-inf") && error.contains("the base"), "{error}");
+    assert_eq!(flow_.fault(rows(vec![0.0, 0.0, 50.0, 50.0], 2)), Some(error));
+    assert_eq!(flow_.fault(rows(vec![0.0, 0.0], 2)), None);
+
+    let json = r#"{"architecture": {"kind": "coupling", "layers": 2, "hidden": [8], "univariate": {"affine": "soft"}},
+        "base": "classes", "context": 3}"#;
+    let classes = moved(flow(json, 2, Some(3)), 0.1);
+    assert!((mass(&classes) - 1.0).abs() < 4e-3, "{}", mass(&classes));
+    for class in 0..3 {
+        let given = classes.given(vec![class]).unwrap();
+        let of_class = values(&given.log_prob(rows(grid.clone(), 2)));
+        let mass = of_class.into_iter().map(f64::exp).sum::<f64>() * step * step;
+        assert!((mass - 1.0).abs() < 4e-3, "class {class}: {mass}");
+    }
+}
+
+/// Weights that are not numbers choose no component in silence.
+#[test]
+fn a_mixture_without_weights_draws_nothing() {
+    let flow = flow(r#"{"architecture": {"kind": "plu"}, "base": {"mixture": 3}}"#, 2, None);
+    let mut weights = collect(&flow);
+    let name = weights.keys().find(|name| name.ends_with("logits")).unwrap().clone();
+    weights.get_mut(&name).unwrap().values[1] = f32::NAN;
+    let broken = apply(flow.clone(), &weights).unwrap();
+    assert!(flow.draws(5, &mut Rng::new(1)).is_ok());
+    assert!(broken.draws(5, &mut Rng::new(1)).unwrap_err().to_string().contains("row 0"));
 }
 
 #[test]

@@ -162,7 +162,7 @@ fn nan_stops_and_changes_nothing() {
             if step == 2 { vec![rows(step, 0, 5, 6), bad] } else { batches(step) }
         };
         let error = fit(&mut learner, 2..5, poisoned, &Rng::new(3), &mut quiet).unwrap_err();
-        assert!(matches!(error, FitError { step: 2, source: StepError::Loss(_) }), "{error}");
+        assert!(matches!(error, FitError { step: 2, source: StepError::Loss { .. } }), "{error}");
         assert!(error.to_string().starts_with("step 2: the loss is "), "{error}");
         assert_eq!(state(&learner), before);
     }

@@ -1,4 +1,5 @@
-//! `genera restore`: held-out pictures completed, coloured or sharpened by a diffusion that never learnt to.
+//! `genera restore`: held-out pictures completed, coloured or sharpened by a diffusion that never learnt to, or completed
+//! by a model that draws one pixel after another.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use genera::burn::tensor::Device;
-use genera::diffusion::{Known, Observation, Observed};
-use genera::traits::{Denoise, Rows};
+use genera::diffusion::{Known, Levels, Observation, Observed, Sampler};
+use genera::traits::{Denoise, Elements, Rows};
 use genera_rng::Rng;
 use serde_json::json;
 
@@ -137,16 +138,24 @@ pub fn run(context: &Context, args: &Restore) -> Outcome {
     let Some(draw) = Draw::of_recipe(&subject)? else {
         return Err(Failure::new(format!("{name} is a model that nothing is drawn from")));
     };
-    let Way::Chain { levels, sampler, .. } = &draw.way else {
-        return Err(Failure::new(format!("{name} is no diffusion of pictures; restore is for those")));
+    let mask = args.keep.mask(shape);
+    let by = match (&draw.way, subject.trainee.view().elements) {
+        (Way::Chain { levels, sampler, .. }, _) => {
+            let steps = args.steps.map_or(sampler.steps, |steps| steps as usize);
+            let sampler = Sampler { steps, ..sampler.clone() };
+            sampler.chain(levels)?;
+            By::Chain(levels, sampler)
+        }
+        (_, Some(elements)) => By::Elements(elements, completable(args, mask.as_deref())?),
+        _ => {
+            return Err(Failure::new(format!(
+                "{name} neither removes noise from pictures nor draws them pixel by pixel; restore is for those"
+            )));
+        }
     };
-    let mut sampler = sampler.clone();
-    sampler.steps = args.steps.map_or(sampler.steps, |steps| steps as usize);
-    sampler.chain(levels)?;
     if !args.scale.is_finite() {
         return Err(Failure::Usage(format!("--scale {}: it must be finite", args.scale)));
     }
-    let mask = args.keep.mask(shape);
     if args.replace && mask.is_none() {
         let keep = args.keep;
         return Err(Failure::Usage(format!("--replace: of --keep {keep} no number is seen itself; leave it out")));
@@ -179,6 +188,14 @@ pub fn run(context: &Context, args: &Restore) -> Outcome {
         let labels = labels.get(first..first + count).unwrap_or_default().to_vec();
         let truth = tensor(truth.to_vec(), features, device);
         let mut rng = root.rows_from(first as u64);
+        let (levels, sampler) = match &by {
+            By::Elements(model, known) => {
+                let drawn = model.completed(truth, known, &mut rng);
+                restored.extend(numbers(drawn.ok_or_else(|| Failure::new("the pictures are not the model's"))?)?);
+                continue;
+            }
+            By::Chain(levels, sampler) => (*levels, sampler),
+        };
         let start = tensor(rng.normal(count, features), features, device);
         let mut restore = |denoise: &dyn Denoise| sampler.sample_from(denoise, levels, start.clone(), &mut rng);
         let drawn = match mask.as_ref().filter(|_| args.replace) {
@@ -225,6 +242,26 @@ pub fn run(context: &Context, args: &Restore) -> Outcome {
          originals"
     ));
     console.say(out.display())
+}
+
+/// What restores.
+enum By<'a> {
+    /// The steps of a diffusion.
+    Chain(&'a Levels, Sampler),
+    /// One element after another, those that are marked being known.
+    Elements(&'a dyn Elements, Vec<bool>),
+}
+
+/// The marks of what is known, for a model that draws elements one by one.
+fn completable(args: &Restore, mask: Option<&[bool]>) -> Outcome<Vec<bool>> {
+    for (flag, given) in [("--replace", args.replace), ("--steps", args.steps.is_some())] {
+        if given {
+            return Err(Failure::Usage(format!("{flag}: it is for models that remove noise step by step")));
+        }
+    }
+    let keep = args.keep;
+    let none = || Failure::Usage(format!("--keep {keep}: a model of pixels completes what whole pixels are left of"));
+    Ok(mask.ok_or_else(none)?.to_vec())
 }
 
 fn no_diffusion(name: &str) -> Failure {

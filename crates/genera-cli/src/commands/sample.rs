@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use genera::Caution;
 use genera::diffusion::{Guidance, Solver};
 use genera_rng::Rng;
 
@@ -28,6 +29,9 @@ pub fn run(context: &Context, args: &Sample) -> Outcome {
         if let Some(labels) = &args.labels {
             draw.labels = checked(labels, loaded.data.classes(), recipe.model.is_conditional())?;
         }
+        if let Some((flag, caution)) = caution(args) {
+            draw.way = cautious(&loaded, &draw, flag, caution)?;
+        }
         let name = ("genera:recipe".to_owned(), recipe.name.clone());
         let hash = ("genera:recipe-sha256".to_owned(), loaded.run.recipe_sha256().to_owned());
         let step = ("genera:step".to_owned(), loaded.step.to_string());
@@ -35,6 +39,9 @@ pub fn run(context: &Context, args: &Sample) -> Outcome {
     }
     if args.guidance.is_some() {
         return Err(unguidable());
+    }
+    if let Some((flag, _)) = caution(args) {
+        return Err(Failure::Usage(format!("{flag}: it is for models that draw directly")));
     }
     let model = pipeline::open(&args.source, &context.device)?;
     let mut draw = pipeline::draw(&model, &context.device);
@@ -44,6 +51,29 @@ pub fn run(context: &Context, args: &Sample) -> Outcome {
     let file = args.source.join("model_index.json");
     let text = std::fs::read(&file).map_err(Failure::file(&file))?;
     write(context, args, draw, vec![("genera:pipeline-sha256".to_owned(), sha256(&text))])
+}
+
+/// How much likelier than the model's own the samples shall be, and the flag that says so.
+fn caution(args: &Sample) -> Option<(&'static str, Caution)> {
+    let temperature = args.temperature.map(|factor| ("--temperature", Caution::Temperature(factor)));
+    temperature.or(args.top_k.map(|count| ("--top-k", Caution::Likeliest(count))))
+}
+
+/// The model's way of drawing with caution.
+fn cautious<'a>(loaded: &'a Loaded, draw: &Draw<'_>, flag: &str, caution: Caution) -> Outcome<Way<'a>> {
+    let refused = |why: &str| Failure::Usage(format!("{flag}: {why}"));
+    let Some(model) = loaded.trainee.view().cautious.filter(|_| matches!(draw.way, Way::Direct(_))) else {
+        return Err(refused("it is for models that draw directly"));
+    };
+    if !draw.labels.is_empty() {
+        return Err(refused("it is for models that are not told the class of what they draw"));
+    }
+    if !caution.is_sound() {
+        return Err(refused("the value makes no sense: a temperature is at least 0, and k at least 1"));
+    }
+    // A draw of one says whether the model can.
+    model.with_caution(caution).ok_or_else(|| refused("this model draws from nothing that it could be taken with"))?;
+    Ok(Way::Direct(Box::new(move |_| model.with_caution(caution).expect("it drew so a moment ago"))))
 }
 
 fn unguidable() -> Failure {

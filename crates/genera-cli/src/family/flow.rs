@@ -122,6 +122,13 @@ pub fn init_energy(
     if data.shape() != [2] {
         return Err(Failure::new("model.energy: the energies are of the plane; take data of two columns"));
     }
+    let name = serde_json::to_value(spec.energy).ok().and_then(|name| name.as_str().map(str::to_owned));
+    if data.toy().map(|toy| toy.name()) != name.as_deref() {
+        let name = name.unwrap_or_default();
+        return Err(Failure::new(format!(
+            "model.energy is {name}, but the model would be judged by other data; set data.name to \"{name}\""
+        )));
+    }
     let of_box = |half: f64| Interval { low: -half, high: half, alpha: 0.0 };
     let interval = spec.flow.interval.or(spec.energy.half_side().map(of_box));
     let flow = FlowConfig { interval, ..spec.flow.clone() }.init(&[2], None, rng, device)?;

@@ -20,7 +20,7 @@ const BOUNDED: usize = 64;
 const FRESH: usize = 10_000;
 
 /// `nats@held-out`, `bits-per-dimension@held-out` of grey levels, and of known densities `kl@fresh`.
-pub fn measure(subject: &Subject<'_>, plan: &Plan<'_>) -> Outcome<Vec<Score>> {
+pub fn measure(subject: &Subject<'_>, plan: &Plan<'_>, tell: &mut dyn FnMut(String)) -> Outcome<Vec<Score>> {
     let Some(kind) = subject.recipe.model.likelihood() else { return Ok(Vec::new()) };
     let (data, view) = (subject.data, subject.trainee.view());
     let rows =
@@ -44,6 +44,13 @@ pub fn measure(subject: &Subject<'_>, plan: &Plan<'_>) -> Outcome<Vec<Score>> {
     // A classifier may know classes of which the model itself is told nothing.
     let told = subject.recipe.model.is_conditional()
         && (subject.trainee.density_given(vec![0]).is_some() || subject.trainee.lower_bound_given(vec![0]).is_some());
+    if let Some(row) = nats.iter().position(|nats| !nats.is_finite()) {
+        if impossible(subject, nats[row]) {
+            tell(format!("held-out row {row} is impossible under this estimate: its likelihood has no mean"));
+            return Ok(Vec::new());
+        }
+        return Err(lost(subject, plan, row, nats[row]));
+    }
     let likelihood = Likelihood::of_rows(&nats, LogJacobian::Constant(log_jacobian), protocol)?;
     let score = |measure: Measure, value: f64, standard_error: f64, baseline: Option<Baseline>| {
         let mut details = record(&likelihood);
@@ -59,9 +66,25 @@ pub fn measure(subject: &Subject<'_>, plan: &Plan<'_>) -> Outcome<Vec<Score>> {
     if let Some((value, standard_error)) = likelihood.bits_per_dim().zip(likelihood.bits_per_dim_standard_error()) {
         scores.push(score(Measure::BitsPerDimension, value, standard_error, None));
     }
-    scores.extend(divergence(subject, plan)?);
+    scores.extend(divergence(subject, plan, tell)?);
     scores.extend(reverse_divergence(subject, plan)?);
     Ok(scores)
+}
+
+/// Whether a row has the density zero because the estimate ends somewhere, as histograms and most kernels do.
+fn impossible(subject: &Subject<'_>, nats: f64) -> bool {
+    nats == f64::NEG_INFINITY && matches!(subject.recipe.model, Family::Classical(_))
+}
+
+/// A held-out row without a finite likelihood, and where the model lost it.
+fn lost(subject: &Subject<'_>, plan: &Plan<'_>, row: usize, nats: f64) -> Failure {
+    let mut rng = Rng::new(plan.seed).fork("view").rows_from(row as u64);
+    let x = subject.data.rows(subject.data.held_out(), &[row], &mut rng).ok();
+    let x = x.map(|x| tensor(x, subject.data.held_out().features(), subject.device));
+    let fault = x.and_then(|x| subject.trainee.view().faults?.fault(x));
+    // What is asked about is a batch of one.
+    let fault = fault.map(|fault| format!(" ({})", fault.trim_start_matches("row 0: "))).unwrap_or_default();
+    Failure::new(format!("the log-likelihood of held-out row {row} is {nats}{fault}; no row is ever dropped"))
 }
 
 /// The log-likelihood of the held-out rows at `indices` in the view's numbers, in nats.
@@ -122,7 +145,7 @@ impl<'a> Likelihoods<'a> {
 
 /// `kl@fresh`: the divergence of the model from a known density, on points that were never seen. It has the mean of
 /// entropy minus likelihood, and a fraction of its variance.
-fn divergence(subject: &Subject<'_>, plan: &Plan<'_>) -> Outcome<Option<Score>> {
+fn divergence(subject: &Subject<'_>, plan: &Plan<'_>, tell: &mut dyn FnMut(String)) -> Outcome<Option<Score>> {
     let (Some(toy), Some(model)) = (subject.data.toy(), subject.trainee.view().density) else { return Ok(None) };
     // A probability flow costs a hundred evaluations of a network a point.
     let n = match subject.recipe.model {
@@ -136,6 +159,10 @@ fn divergence(subject: &Subject<'_>, plan: &Plan<'_>) -> Outcome<Option<Score>> 
         let log_p = numbers(model.log_prob(tensor(chunk.to_vec(), 2, subject.device)).unsqueeze_dim(1))?;
         let truths = chunk.chunks_exact(2).map(|point| truth.log_density([point[0].into(), point[1].into()]));
         gaps.extend(truths.zip(log_p).map(|(truth, log_p)| truth - f64::from(log_p)));
+    }
+    if let Some(point) = gaps.iter().position(|gap| impossible(subject, -gap)) {
+        tell(format!("fresh point {point} is impossible under this estimate: the divergence is infinite"));
+        return Ok(None);
     }
     let mean = Mean::of(&gaps)?;
     let details = json!({ "n": n, "standard_error": mean.standard_error, "seed": plan.seed });

@@ -143,7 +143,7 @@ pub fn evaluate(subject: &Subject<'_>, plan: &Plan<'_>, mut tell: impl FnMut(Str
     }
     if (view.density.is_some() || view.lower_bound.is_some()) && plan.samples.is_none() {
         tell("the likelihood of held-out rows".to_owned());
-        measures.extend(likelihood::measure(subject, plan)?);
+        measures.extend(likelihood::measure(subject, plan, &mut tell)?);
     }
     if plan.samples.is_none() {
         measures.extend(latents::measure(subject, plan)?);

@@ -18,8 +18,15 @@ recipes!(
     "pixelcnn-mnist",
     "gated-pixelcnn-mnist",
     "imagegpt-mnist",
+    "markov-digits",
+    "gru-digits",
+    "wavenet-digits",
+    "pixelcnn-logistics-digits",
+    "made-banana",
+    "made-banana-reversed",
     // Lecture 1: densities without networks.
     "kde-moons",
+    "histogram-moons",
     // Lecture 2: normalizing flows.
     "planar-moons",
     "planar-energy",
@@ -39,6 +46,7 @@ recipes!(
     "glow-fashion",
     // Lecture 3: continuous flows.
     "cnf-moons",
+    "ffjord-moons",
     "cnf-8-gaussians",
     "cnf-checkerboard",
     // Lecture 4: latent variables.

@@ -97,6 +97,10 @@ mod tests {
             let flat = fenchel_bound(divergence, &[constant; 2], &[constant; 2]).unwrap();
             assert!(flat.value <= exact + 1e-12, "{divergence:?}");
         }
+        for alpha in [-0.5, 0.0, 0.5] {
+            let exact = on_grid(Divergence::Alpha(alpha), &on(&p), &on(&q), 0.005).unwrap();
+            meets(estimate(Divergence::Alpha(alpha), &p_on_q, &q_on_q).unwrap(), exact);
+        }
         meets(kl_from_samples(&p_on_p, &q_on_p).unwrap(), p.divergence(&q, Divergence::FORWARD_KL).unwrap().unwrap());
         let js = on_grid(Divergence::JensenShannon, &on(&p), &on(&q), 0.005).unwrap();
         meets(estimate(Divergence::JensenShannon, &p_on_q, &q_on_q).unwrap(), js);

@@ -77,7 +77,7 @@ impl Conditional {
     }
 
     /// How many values an element can take; none if it is real.
-    fn levels(&self) -> Option<usize> {
+    pub(super) fn levels(&self) -> Option<usize> {
         match *self {
             Self::Bernoulli => Some(2),
             Self::Categorical { levels } | Self::DiscretisedLogistics { levels, .. } => Some(levels),
@@ -123,11 +123,13 @@ impl Conditional {
         }
     }
 
-    /// An element, from the outputs for it. Takes equally many numbers of `stream` whatever the outputs are.
+    /// An element, from the outputs for it; NaN if they make no distribution. Takes equally many numbers of `stream`
+    /// whatever the outputs are.
     pub(super) fn draw(&self, outputs: &[f32], draw: &Draw, stream: &mut Stream) -> f32 {
-        match *self {
-            Self::Bernoulli => draw.class(&[0.0, outputs[0]], stream.uniform()) as f32,
-            Self::Categorical { .. } => draw.class(outputs, stream.uniform()) as f32,
+        let class = |class: Option<usize>| class.map_or(f32::NAN, |class| class as f32);
+        let drawn = match *self {
+            Self::Bernoulli => class(draw.class(&[0.0, outputs[0]], stream.uniform())),
+            Self::Categorical { .. } => class(draw.class(outputs, stream.uniform())),
             Self::Gaussian => {
                 let deviation = libm::exp(f64::from(outputs[1])) * draw.temperature;
                 (f64::from(outputs[0]) + deviation * stream.normal()) as f32
@@ -136,7 +138,8 @@ impl Conditional {
             Self::DiscretisedLogistics { levels, .. } => {
                 logistic::nearest_level(logistic::draw(outputs, draw, stream), levels)
             }
-        }
+        };
+        if outputs.iter().any(|output| output.is_nan()) { f32::NAN } else { drawn }
     }
 }
 
@@ -149,6 +152,7 @@ fn strangers(x: Rows, levels: usize) -> Tensor<2, Bool> {
 #[cfg(test)]
 mod tests {
     use burn::tensor::Device;
+    use genera_rng::Rng;
 
     use super::*;
 
@@ -168,6 +172,25 @@ mod tests {
         close(log_prob(Conditional::Categorical { levels: 3 }, &[0.5, -1.0, 2.0], 1.0), -1.0 - total.ln());
         let half_log_tau = 0.5 * std::f64::consts::TAU.ln();
         close(log_prob(Conditional::Gaussian, &[1.0, 0.7], 2.0), -0.5 * (-1.4_f64).exp() - 0.7 - half_log_tau);
+    }
+
+    #[test]
+    fn broken_outputs_draw_nothing() {
+        for conditional in [
+            Conditional::Bernoulli,
+            Conditional::Categorical { levels: 3 },
+            Conditional::Gaussian,
+            Conditional::Logistics { components: 2 },
+            Conditional::DiscretisedLogistics { components: 2, levels: 5 },
+        ] {
+            for broken in 0..conditional.outputs() {
+                let mut outputs = vec![0.1; conditional.outputs()];
+                let draw = |outputs: &[f32]| conditional.draw(outputs, &Draw::default(), &mut Rng::new(1).stream());
+                assert!(draw(&outputs).is_finite(), "{conditional:?}");
+                outputs[broken] = f32::NAN;
+                assert!(draw(&outputs).is_nan(), "{conditional:?}, output {broken}");
+            }
+        }
     }
 
     #[test]

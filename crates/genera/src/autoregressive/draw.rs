@@ -35,8 +35,9 @@ impl Draw {
         }
     }
 
-    /// The value of a class under softmax of the logits, for a number `u` uniform on `[0, 1)`.
-    pub(super) fn class(&self, logits: &[f32], u: f64) -> usize {
+    /// The value of a class under softmax of the logits, for a number `u` uniform on `[0, 1)`; none if the logits make no
+    /// distribution.
+    pub(super) fn class(&self, logits: &[f32], u: f64) -> Option<usize> {
         let mut ranked: Vec<usize> = (0..logits.len()).collect();
         if let Some(k) = self.top_k.filter(|k| *k < logits.len()) {
             // Stable: of equal logits the first is kept.
@@ -46,15 +47,19 @@ impl Draw {
         }
         let most = ranked.iter().map(|class| logits[*class]).fold(f32::NEG_INFINITY, f32::max);
         let weight = |class: usize| libm::exp((f64::from(logits[class]) - f64::from(most)) / self.temperature);
-        let mut left = u * ranked.iter().map(|class| weight(*class)).sum::<f64>();
+        let total = ranked.iter().map(|class| weight(*class)).sum::<f64>();
+        if !total.is_finite() {
+            return None;
+        }
+        let mut left = u * total;
         for class in &ranked {
             left -= weight(*class);
             if left < 0.0 {
-                return *class;
+                return Some(*class);
             }
         }
         // Rounding may leave a little.
-        ranked.into_iter().rev().find(|class| weight(*class) > 0.0).unwrap_or(0)
+        ranked.into_iter().rev().find(|class| weight(*class) > 0.0)
     }
 }
 
@@ -67,7 +72,7 @@ mod tests {
         let logits = [0.0, 2.0_f32.ln(), f32::NEG_INFINITY, 1.0_f32.ln()];
         let count = |draw: Draw| {
             let mut counts = [0; 4];
-            (0..4000).for_each(|i| counts[draw.class(&logits, f64::from(i) / 4000.0)] += 1);
+            (0..4000).for_each(|i| counts[draw.class(&logits, f64::from(i) / 4000.0).unwrap()] += 1);
             counts
         };
         let near = |counts: [i32; 4], expected: [i32; 4]| {
@@ -77,7 +82,16 @@ mod tests {
         near(count(Draw { temperature: 0.5, top_k: None }), [667, 2667, 0, 666]);
         near(count(Draw { temperature: 1.0, top_k: Some(1) }), [0, 4000, 0, 0]);
         near(count(Draw { temperature: 1.0, top_k: Some(2) }), [1333, 2667, 0, 0]);
-        assert_eq!(Draw::default().class(&logits, 1.0 - f64::EPSILON), 3);
+        assert_eq!(Draw::default().class(&logits, 1.0 - f64::EPSILON), Some(3));
+    }
+
+    #[test]
+    fn nothing_is_drawn_by_what_is_no_distribution() {
+        for top_k in [None, Some(1), Some(2)] {
+            let draw = Draw { top_k, ..Draw::default() };
+            assert_eq!(draw.class(&[0.0, f32::INFINITY, 1.0], 0.3), None, "{top_k:?}");
+            assert_eq!(draw.class(&[f32::NEG_INFINITY; 3], 0.3), None);
+        }
     }
 
     #[test]

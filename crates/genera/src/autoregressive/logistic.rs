@@ -72,13 +72,15 @@ pub(super) fn log_probability(outputs: Tensor<3>, x: Tensor<2>, levels: usize) -
     log_sum_exp(log_weights + inside - softplus(high.neg()) * above - softplus(low) * below)
 }
 
-/// A number of the mixture.
+/// A number of the mixture; NaN if its weights are no weights.
 pub(super) fn draw(outputs: &[f32], draw: &Draw, stream: &mut Stream) -> f64 {
     let components = outputs.len() / 3;
     let which = draw.class(&outputs[..components], stream.uniform());
+    let u = stream.uniform();
+    let Some(which) = which else { return f64::NAN };
     let log_scale = f64::from(outputs[2 * components + which]).clamp(LOG_SCALES[0], LOG_SCALES[1]);
     // Half a step off zero and one, where the quantile is infinite.
-    let u = stream.uniform() + f64::EPSILON / 4.0;
+    let u = u + f64::EPSILON / 4.0;
     let logit = libm::log(u) - libm::log1p(-u);
     f64::from(outputs[components + which]) + libm::exp(log_scale) * draw.temperature * logit
 }

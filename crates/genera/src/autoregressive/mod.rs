@@ -21,7 +21,7 @@ pub use conditional::Conditional;
 pub use draw::Draw;
 pub use given::Given;
 pub use model::{Autoregressive, AutoregressiveConfig};
-pub use receptive::receptive_field;
+pub use receptive::{field_of_changes, receptive_field};
 
 /// Settings or data of an autoregressive model that make no sense.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]

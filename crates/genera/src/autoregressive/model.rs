@@ -5,12 +5,15 @@ use burn::tensor::{Device, Tensor, TensorData};
 use genera_rng::{Rng, Stream};
 use serde::{Deserialize, Serialize};
 
-use super::{AutoregressiveError, Conditional, Draw, receptive_field};
+use super::{AutoregressiveError, Conditional, Draw, field_of_changes, receptive_field};
 use crate::nn::{Causal, Cursor};
 use crate::traits::{Batch, Caution, Cautious, Density, Elements, Loss, Model, Rows, Sample, Tokens, View};
 
 /// Rows that are drawn together.
 const ROWS_AT_ONCE: usize = 96;
+
+/// Rows whose elements are changed one by one to see what an output looks at.
+const CHANGED: usize = 2;
 
 /// How many elements are scored together, about.
 const ELEMENTS_AT_ONCE: usize = 1 << 16;
@@ -67,9 +70,13 @@ impl<N: Module + Causal> Autoregressive<N> {
 
     /// The same model, drawing with caution.
     pub(crate) fn cautious(&self, caution: Caution) -> Option<Self> {
-        let Caution::Temperature(factor) = caution else { return None };
         let Draw { temperature, top_k } = self.config.draw;
-        self.drawing(Draw { temperature: factor * temperature, top_k }).ok()
+        let draw = match caution {
+            Caution::Temperature(factor) => Draw { temperature: factor * temperature, top_k },
+            Caution::Likeliest(count) => Draw { temperature, top_k: Some(top_k.map_or(count, |k| k.min(count))) },
+            Caution::Truncation(_) | Caution::Style(_) => return None,
+        };
+        self.drawing(draw).ok()
     }
 
     /// Rows that agree with `x` where `known` says so, and are drawn elsewhere: `[B, T] -> [B, T]`.
@@ -220,7 +227,16 @@ impl<N: Module + Causal> Elements for Autoregressive<N> {
     }
 
     fn field_of(&self, x: Rows, element: usize) -> Vec<f64> {
-        receptive_field(&self.net, self.config.conditional.readable(x), element)
+        let x = self.config.conditional.readable(x);
+        let field = receptive_field(&self.net, x.clone(), element);
+        match self.config.conditional.levels() {
+            // Either the first element, or a network that looks its elements up.
+            Some(levels) if field.iter().all(|value| *value == 0.0) => {
+                let few = CHANGED.min(x.dims()[0]);
+                field_of_changes(&self.net, x.narrow(0, 0, few), element, levels)
+            }
+            _ => field,
+        }
     }
 }
 

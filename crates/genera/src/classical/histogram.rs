@@ -23,6 +23,9 @@ pub struct HistogramConfig {
     /// the grid is impossible.
     #[serde(default)]
     pub pseudocount: f64,
+    /// How much wider than the data the grid is on each side, as a share of their range: 0 ends it at the outermost rows.
+    #[serde(default)]
+    pub margin: f64,
 }
 
 /// A density that is constant in boxes.
@@ -48,6 +51,7 @@ impl HistogramConfig {
         let (features, device) = (x.dims()[1], x.device());
         let data = host(x);
         checked(&data, features, 2)?;
+        within(self.margin >= 0.0 && self.margin.is_finite(), "margin", self.margin, "at least 0")?;
         let column = |j: usize| data.iter().skip(j).step_by(features).copied();
         let axes = (0..features)
             .map(|j| {
@@ -56,7 +60,8 @@ impl HistogramConfig {
                 if low == high {
                     return Err(ClassicalError::Constant { column: j, value: low });
                 }
-                Ok((low, (high - low) / self.bins.max(1) as f64))
+                let margin = self.margin * (high - low);
+                Ok((low - margin, (high - low + 2.0 * margin) / self.bins.max(1) as f64))
             })
             .collect::<Result<Vec<_>, _>>()?;
         self.fit_on(axes, &data, device)

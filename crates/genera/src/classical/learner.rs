@@ -68,7 +68,7 @@ impl Learner for Collector {
         self.seen.extend_from_slice(&new);
         if self.refit().is_err() {
             self.seen.truncate(before);
-            return Err(StepError::Loss(f64::INFINITY));
+            return Err(StepError::Loss { loss: f64::INFINITY, parts: Vec::new() });
         }
         let log_p = match &self.estimate {
             Some(Estimate::Kde(kde)) => kde.log_densities(&new),

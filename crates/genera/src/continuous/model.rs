@@ -11,7 +11,7 @@ use super::field::VectorField;
 use super::{ContinuousError, device_rows, host, matching, plain, plain_device, with_gradient, within};
 use crate::caution::sampler;
 use crate::ode::{Directions, Divergence, OdeError, Solver};
-use crate::traits::{Batch, Bijection, Caution, Cautious, Density, Loss, Model, Rows, Sample, View};
+use crate::traits::{Batch, Bijection, Caution, Cautious, Density, Faults, Loss, Model, Rows, Sample, View};
 
 /// Rows that are integrated together. A row does not depend on it.
 const ROWS: usize = 1024;
@@ -177,6 +177,12 @@ impl<F: VectorField> Density for ContinuousFlow<F> {
     }
 }
 
+impl<F: VectorField> Faults for ContinuousFlow<F> {
+    fn fault(&self, x: Rows) -> Option<String> {
+        self.score(x).failures.first().map(OdeError::to_string)
+    }
+}
+
 /// Exact up to the tolerance of [`ContinuousFlowConfig::evaluation`]; NaN for a row that failed. No gradient flows.
 impl<F: VectorField> Bijection for ContinuousFlow<F> {
     fn forward_and_log_det(&self, x: Rows) -> (Rows, Tensor<1>) {
@@ -234,6 +240,9 @@ impl<F: VectorField> Model for ContinuousFlow<F> {
         let mut parts = vec![("nll", nll), ("evaluations", evaluations)];
         parts.extend((beside >= Beside::Energy).then_some(("kinetic", costs[0])));
         parts.extend((beside >= Beside::Jacobian).then_some(("jacobian", costs[1])));
+        if let Some((row, time, after)) = journey.solution.failures.first().and_then(OdeError::place) {
+            parts.extend([("failed-row", row as f64), ("failed-at-time", time), ("failed-after", after as f64)]);
+        }
 
         let mut value = nll + kinetic * costs[0] + jacobian * costs[1];
         let mut gradient = if value.is_finite() { journey.back(&field, &end) } else { None };
@@ -249,6 +258,13 @@ impl<F: VectorField> Model for ContinuousFlow<F> {
     }
 
     fn view(&self) -> View<'_> {
-        View { sample: Some(self), cautious: Some(self), density: Some(self), bijection: Some(self), ..View::default() }
+        View {
+            sample: Some(self),
+            cautious: Some(self),
+            density: Some(self),
+            faults: Some(self),
+            bijection: Some(self),
+            ..View::default()
+        }
     }
 }

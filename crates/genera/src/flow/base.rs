@@ -147,12 +147,13 @@ impl Mixture {
         (squares * -0.5 - log_deviation).sum_dim(2).squeeze_dim::<2>(2) - 0.5 * features * TAU.ln()
     }
 
-    /// One normal draw a component.
+    /// One normal draw a component; NaN if the weights, which chose the components, are no weights.
     fn draw(&self, components: &[usize], caution: Caution, rng: &mut Rng) -> Rows {
         let ([_, features], device) = (self.mean.dims(), self.mean.device());
         let n = components.len();
         let eps = Tensor::from_data(TensorData::new(caution.normals(n, features, rng), [n, features]), &device);
         let index = indices(components, &device);
+        let eps = eps + self.logits.val().sum().unsqueeze::<2>() * 0.0;
         self.mean.val().select(0, index.clone()) + self.log_deviation.val().select(0, index).exp() * eps
     }
 }

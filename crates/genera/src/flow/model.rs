@@ -14,7 +14,7 @@ use super::base::{indices, log_sum_exp};
 use super::{Base, FlowError, Transform};
 use crate::caution::sampler;
 use crate::nn::Embedding;
-use crate::traits::{Batch, Bijection, Caution, Cautious, Density, Loss, Model, Rows, Sample, View};
+use crate::traits::{Batch, Bijection, Caution, Cautious, Density, Faults, Loss, Model, Rows, Sample, View};
 
 /// How many rows are inverted at once when samples are drawn.
 const ROWS_AT_ONCE: usize = 512;
@@ -205,6 +205,12 @@ impl<T: Module + Transform, B: Module + Base> Sample for Flow<T, B> {
     }
 }
 
+impl<T: Module + Transform, B: Module + Base> Faults for Flow<T, B> {
+    fn fault(&self, x: Rows) -> Option<String> {
+        self.scores(x).err().map(|error| error.to_string())
+    }
+}
+
 /// Glow draws at a temperature of 0.7: sharper, less varied.
 impl<T: Module + Transform, B: Module + Base> Cautious for Flow<T, B> {
     fn with_caution(&self, caution: Caution) -> Option<Box<dyn Sample + '_>> {
@@ -230,7 +236,14 @@ impl<T: Module + Transform, B: Module + Base> Model for Flow<T, B> {
     fn view(&self) -> View<'_> {
         // Networks that are told a class cannot do without one.
         let bijection = self.label.is_none().then_some(&self.bijection as &dyn Bijection);
-        View { sample: Some(self), cautious: Some(self), density: Some(self), bijection, ..View::default() }
+        View {
+            sample: Some(self),
+            cautious: Some(self),
+            density: Some(self),
+            faults: Some(self),
+            bijection,
+            ..View::default()
+        }
     }
 }
 

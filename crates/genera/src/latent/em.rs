@@ -63,7 +63,7 @@ impl<M: Em> ExpectationMaximisation<M> {
         let Maximised { model, mended } = self.model.step(x);
         let after = mean(&model);
         if !before.is_finite() || !after.is_finite() {
-            return Err(StepError::Loss(-after));
+            return Err(StepError::Loss { loss: -after, parts: Vec::new() });
         }
         if mended == 0 && after < before - ROUNDING * before.abs().max(1.0) {
             return Err(StepError::Decrease { before, after });
@@ -78,7 +78,7 @@ impl<M: Em> Learner for ExpectationMaximisation<M> {
     fn step(&mut self, batches: Vec<Batch>, _rng: &mut Rng) -> Result<Scalars, StepError> {
         let x = match Points::gather(batches.iter().map(|batch| &batch.x)) {
             Ok(x) => x,
-            Err(_) => return Err(StepError::Loss(f64::NAN)), // rows of which no mean exists
+            Err(_) => return Err(StepError::Loss { loss: f64::NAN, parts: Vec::new() }), // rows of which no mean exists
         };
         let (before, after, mended) = self.improve(&x)?;
         Ok(vec![("loss", -before), ("loss-after", -after), ("mended", mended as f64)])

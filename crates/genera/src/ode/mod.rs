@@ -132,6 +132,18 @@ impl Solver {
     }
 }
 
+impl OdeError {
+    /// The row that could not be solved, the time that it came to, and the evaluations that this took.
+    pub fn place(&self) -> Option<(usize, f64, usize)> {
+        match *self {
+            Self::Floor { row, time, evaluations, .. }
+            | Self::NotFinite { row, time, evaluations }
+            | Self::TooLong { row, time, evaluations } => Some((row, time, evaluations)),
+            Self::NoSteps | Self::NoProbes | Self::Tolerance(_) | Self::NoEstimate(_) => None,
+        }
+    }
+}
+
 /// A solver that cannot work, or a row that could not be solved.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum OdeError {

@@ -22,7 +22,7 @@ pub(crate) fn accumulate(
 ) -> Result<(Scalars, Gradients), StepError> {
     let rows: usize = batches.iter().map(|batch| batch.x.dims()[0]).sum();
     if rows == 0 {
-        return Err(StepError::Loss(f64::NAN)); // the mean of nothing
+        return Err(StepError::Loss { loss: f64::NAN, parts: vec![("rows", 0.0)] }); // the mean of nothing
     }
     let mut scalars: Scalars = vec![("loss", 0.0)];
     let mut gradients = Gradients::default();
@@ -33,7 +33,7 @@ pub(crate) fn accumulate(
         let Loss { value, parts } = loss(batch, &mut rng.rows_from(first as u64));
         let number = f64::from(value.clone().into_scalar::<f32>());
         if !number.is_finite() {
-            return Err(StepError::Loss(number));
+            return Err(StepError::Loss { loss: number, parts });
         }
         add_share(&mut scalars, share, [("loss", number)].into_iter().chain(parts));
         gradients = gradients.plus(Gradients::of(&(value * share), module));
