@@ -37,6 +37,9 @@ pub struct ContinuousSpec {
     /// The weight of flow matching.
     #[serde(default)]
     pub flow_matching: f64,
+    /// So many first steps descend flow matching alone.
+    #[serde(default)]
+    pub matching_steps: u64,
 }
 
 impl Offers for ContinuousFlow<FieldMlp> {}
@@ -49,9 +52,10 @@ impl ContinuousSpec {
                 "model.evaluation.solver: a likelihood states its tolerance; let the steps be adaptive",
             ));
         }
-        let Self { training, evaluation, backward, kinetic, jacobian, flow_matching, .. } = *self;
+        let Self { training, evaluation, backward, kinetic, jacobian, flow_matching, matching_steps, .. } = *self;
         let net = self.net.init(data.train().features(), rng, device)?;
-        Ok(ContinuousFlowConfig { training, evaluation, backward, kinetic, jacobian, flow_matching }.init(net)?)
+        Ok(ContinuousFlowConfig { training, evaluation, backward, kinetic, jacobian, flow_matching, matching_steps }
+            .init(net)?)
     }
 
     /// Exact up to the tolerance, or estimated with probes of the divergence.

@@ -49,6 +49,8 @@ pub struct ContinuousFlowConfig {
     pub jacobian: f64,
     /// The weight of flow matching in the objective: a quick start that moves no optimum.
     pub flow_matching: f64,
+    /// So many first steps descend flow matching alone: each costs one evaluation in the place of a trajectory.
+    pub matching_steps: u64,
 }
 
 impl ContinuousFlowConfig {
@@ -255,6 +257,17 @@ impl<F: VectorField> Model for ContinuousFlow<F> {
             value += matching;
         }
         Loss { value: with_gradient(&self.field, value, gradient.unwrap_or_default()), parts }
+    }
+
+    /// The same, or flow matching alone in the first steps.
+    fn loss_at(&self, step: u64, batch: Batch, rng: &mut Rng) -> Loss {
+        if step >= self.config.matching_steps {
+            return self.loss(batch, rng);
+        }
+        let x: Vec<f64> = host(plain(batch.x)).into_iter().map(f64::from).collect();
+        let mut gradient = None;
+        let value = matching::flow_matching(&self.field, &x, 1.0, rng, &plain_device(&self.field), &mut gradient);
+        Loss { value: with_gradient(&self.field, value, gradient.unwrap_or_default()), parts: Vec::new() }
     }
 
     fn view(&self) -> View<'_> {

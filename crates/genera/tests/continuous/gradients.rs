@@ -11,7 +11,7 @@ use genera::continuous::{
 };
 use genera::ode::{Method, Solver};
 use genera::train::{Descent, DescentConfig, Gradients, Optimizer, OptimizerConfig, RateSchedule};
-use genera::traits::{Batch, Learner, Model, Rows};
+use genera::traits::{Batch, Learner, Loss, Model, Rows};
 use genera::weights::{Array, Weights, apply, collect};
 
 use crate::{device, field, flow, host, rows, tight};
@@ -107,6 +107,21 @@ fn the_gradient_with(jacobian: f64, x: &Rows) {
         })
         .sum();
     assert!((found - expected).abs() < 3e-3 * expected.abs().max(1.0), "{found} {expected}");
+}
+
+/// The first steps descend flow matching alone, later ones the likelihood.
+#[test]
+fn a_quick_start_is_flow_matching() {
+    let x = rows(16, 2, 6);
+    let config = ContinuousFlowConfig { flow_matching: 1.0, matching_steps: 3, ..tight(1e-6) };
+    let model = flow(2, 2.5, config);
+    let batch = || Batch { x: x.clone(), labels: None };
+    let at = |step| model.loss_at(step, batch(), &mut Rng::new(4));
+    let whole = model.loss(batch(), &mut Rng::new(4));
+    let matching = whole.parts.iter().find(|(name, _)| *name == "flow-matching").unwrap().1;
+    let number = |loss: Loss| f64::from(loss.value.into_scalar::<f32>());
+    assert!((number(at(2)) - matching).abs() < 1e-6 * matching);
+    assert_eq!(number(at(3)), number(whole));
 }
 
 #[test]
