@@ -10,12 +10,16 @@
 
 mod bandwidth;
 pub mod bayes;
+mod dimension;
+mod error;
 mod histogram;
 mod kde;
 mod kernel;
 mod learner;
 
 pub use bandwidth::Bandwidth;
+pub use dimension::{BitLaw, ball_volume, shell_fraction};
+pub use error::{HistogramError, integrated_squared_error};
 pub use histogram::{Histogram, HistogramConfig};
 pub use kde::{Kde, KdeConfig};
 pub use kernel::Kernel;
