@@ -130,7 +130,8 @@ struct Inference<T> {
 
 impl<T: Task> Work for Inference<T> {
     fn step(&mut self) -> Done {
-        self.last = Some(self.net.sample(&self.given));
+        // As a sampler does it.
+        self.last = Some(genera_kernels::awake(|| self.net.sample(&self.given)));
         Done { loss: f64::NAN, norm: 0.0 }
     }
 

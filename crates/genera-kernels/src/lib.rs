@@ -34,6 +34,7 @@
 mod activation;
 mod activation_tangent;
 mod attention;
+mod awake;
 mod conv;
 mod cross_entropy;
 mod flex;
@@ -52,6 +53,7 @@ mod sin_cos;
 pub use activation::{Activation, LEAKY_SLOPE, SELU, activate};
 pub use activation_tangent::activation_tangent;
 pub use attention::{AttentionMask, attention};
+pub use awake::awake;
 pub use conv::{ConvOptions, conv_transpose2d, conv2d, masked_conv2d};
 pub use cross_entropy::cross_entropy;
 pub use group_norm::group_norm;

@@ -26,6 +26,7 @@
 //! chain starts without signal (`α = 0`: flows), to `x/(α+σ)` as a function of `σ/(α+σ)`, which for a flow is time.
 
 use burn::tensor::{Device, Tensor, TensorData};
+use genera_kernels::awake;
 use genera_rng::Rng;
 use serde::{Deserialize, Serialize};
 
@@ -225,6 +226,18 @@ impl Sampler {
     /// Walks from `x` at the first level of `chain`, which is one of `levels`, to the last: `[B, F] -> [B, F]`. `observe`
     /// sees every step. Row `i` of the noise of each step is that of sample `i` in `rng`.
     pub fn run(
+        &self,
+        denoise: &dyn Denoise,
+        levels: &Levels,
+        chain: &[Level],
+        x: Rows,
+        rng: &mut Rng,
+        observe: &mut dyn FnMut(Moment<'_>),
+    ) -> Rows {
+        awake(|| self.walk(denoise, levels, chain, x, rng, observe))
+    }
+
+    fn walk(
         &self,
         denoise: &dyn Denoise,
         levels: &Levels,

@@ -13,6 +13,7 @@
 
 use burn::module::Module;
 use burn::tensor::{Int, Tensor, TensorData};
+use genera_kernels::awake;
 use genera_rng::Rng;
 use serde::{Deserialize, Serialize};
 
@@ -284,7 +285,7 @@ impl<G: Module + Generate, C: Module + Criticise> Learner for Adversarial<G, C> 
         // The generator moves last: when it fails, only the critic has changed. A copy of it keeps the arrays from being
         // moved in place, which costs less than it would to look ahead.
         let before = (self.critic.clone(), self.spectral.clone());
-        let played = self.play(dealt, rng);
+        let played = awake(|| self.play(dealt, rng));
         if played.is_err() {
             (self.critic, self.spectral) = before;
         }

@@ -17,7 +17,7 @@
 
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::{Device, Tensor, TensorData};
-use genera_kernels::Activation;
+use genera_kernels::{Activation, awake};
 use genera_rng::Rng;
 use serde::{Deserialize, Serialize};
 
@@ -243,7 +243,7 @@ impl<D: Module + ModuleDisplay + Emit> Learner for Avb<D> {
     fn step(&mut self, batches: Vec<Batch>, rng: &mut Rng) -> Result<Scalars, StepError> {
         // The autoencoder moves last: when it fails, only the critic has changed.
         let before = self.critic.clone();
-        let played = self.play(&batches, rng);
+        let played = awake(|| self.play(&batches, rng));
         if played.is_err() {
             self.critic = before;
         }

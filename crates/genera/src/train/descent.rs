@@ -1,6 +1,7 @@
 //! One scalar descent: a model, its optimiser, its learning rate and its moving average.
 
 use burn::module::Module;
+use genera_kernels::awake;
 use genera_rng::Rng;
 use serde::{Deserialize, Serialize};
 
@@ -76,11 +77,14 @@ impl<M: Model + Module> Descent<M> {
 
 impl<M: Model + Module> Learner for Descent<M> {
     fn step(&mut self, batches: Vec<Batch>, rng: &mut Rng) -> Result<Scalars, StepError> {
-        let (model, done) = (self.player.latest(), self.steps_taken());
-        let (mut scalars, gradients) = accumulate(batches, rng, model, |batch, rng| model.loss_at(done, batch, rng))?;
-        let [norm, rate] = self.player.descend(gradients, scalars[0].1)?;
-        scalars.splice(1..1, [("grad-norm", norm), ("learning-rate", rate)]);
-        Ok(scalars)
+        awake(|| {
+            let (model, done) = (self.player.latest(), self.steps_taken());
+            let loss = |batch, rng: &mut Rng| model.loss_at(done, batch, rng);
+            let (mut scalars, gradients) = accumulate(batches, rng, model, loss)?;
+            let [norm, rate] = self.player.descend(gradients, scalars[0].1)?;
+            scalars.splice(1..1, [("grad-norm", norm), ("learning-rate", rate)]);
+            Ok(scalars)
+        })
     }
 
     fn view(&self) -> View<'_> {
