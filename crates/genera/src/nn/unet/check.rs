@@ -129,7 +129,7 @@ impl UNetConfig {
 }
 
 /// Nothing if `condition` holds; otherwise the error that names the key.
-pub(in crate::nn) fn require(
+pub(crate) fn require(
     condition: bool,
     key: &'static str,
     value: impl ToString,

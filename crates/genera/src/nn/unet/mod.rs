@@ -25,7 +25,7 @@ pub use config::{
 use level::{DownBlock, MidBlock, UpBlock};
 // The autoencoders are made of the same parts.
 pub(in crate::nn) use attention::{Attention, Heads};
-pub(in crate::nn) use check::require;
+pub(crate) use check::require;
 pub(in crate::nn) use config::sample_size;
 pub(in crate::nn) use resnet::{Resample, ResnetBlock, Scale, Style};
 use time::{ClassEmbedding, TimeProjection};
