@@ -49,11 +49,16 @@ impl Data {
             return Err(Failure::new(format!("data.captions: `{}` is no set of pictures; remove it", spec.name)));
         };
         let captions = Captions::learn(images)?;
-        let hidden: Vec<bool> =
-            (0..images.len()).map(|row| attributes(&captions, &split.train, row).is_some_and(|a| a.is_held_out())).collect();
+        let hidden: Vec<bool> = (0..images.len())
+            .map(|row| attributes(&captions, &split.train, row).is_some_and(|a| a.is_held_out()))
+            .collect();
         // What is never shown is left out of the training set alone: thirds are those of all of it.
         let Split { train, test } = split;
-        Ok(Self { spec: spec.clone(), split: Split { train: train.split(|row| hidden[row]).train, test }, captions: Some(captions) })
+        Ok(Self {
+            spec: spec.clone(),
+            split: Split { train: train.split(|row| hidden[row]).train, test },
+            captions: Some(captions),
+        })
     }
 
     /// The captions of the pictures, if they stand in the place of classes.
@@ -76,9 +81,7 @@ impl Data {
                 };
                 indices.iter().zip(rng.streams(indices.len())).map(caption).collect()
             }
-            None => {
-                part.labels().map(|labels| indices.iter().map(|&row| usize::from(labels.rows()[row])).collect())
-            }
+            None => part.labels().map(|labels| indices.iter().map(|&row| usize::from(labels.rows()[row])).collect()),
         }
     }
 
@@ -91,7 +94,8 @@ impl Data {
     /// there is neither.
     pub fn told_in_turn(&self) -> Vec<usize> {
         let held_out = self.held_out();
-        let captions = || self.told(held_out, &(0..held_out.len()).collect::<Vec<_>>(), &mut Rng::new(0).fork("captions"));
+        let captions =
+            || self.told(held_out, &(0..held_out.len()).collect::<Vec<_>>(), &mut Rng::new(0).fork("captions"));
         match &self.captions {
             Some(_) => captions().unwrap_or_default(),
             None => (0..self.classes().unwrap_or(0)).collect(),

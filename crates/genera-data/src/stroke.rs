@@ -30,9 +30,8 @@ impl Stroke {
         let top = f64::from(levels.max(2) - 1);
         let at = |y: usize, x: usize| f64::from(picture[y * width + x]) / top;
         let places = || (0..height).flat_map(|y| (0..width).map(move |x| (y, x)));
-        let sum = |of: &dyn Fn(f64, f64) -> f64| -> f64 {
-            places().map(|(y, x)| at(y, x) * of(y as f64, x as f64)).sum()
-        };
+        let sum =
+            |of: &dyn Fn(f64, f64) -> f64| -> f64 { places().map(|(y, x)| at(y, x) * of(y as f64, x as f64)).sum() };
         let ink = sum(&|_, _| 1.0);
         if ink <= 0.0 {
             return Self::default();

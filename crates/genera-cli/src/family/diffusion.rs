@@ -10,7 +10,8 @@ use genera::diffusion::{
 };
 use genera::nn::unet::{UNet, UNetConfig};
 use genera::nn::{
-    CaptionedUNet, CaptionedUNetConfig, ConditionalMlp, ConditionalMlpConfig, Conditioned, ResidualMlp, ResidualMlpConfig,
+    CaptionedUNet, CaptionedUNetConfig, ConditionalMlp, ConditionalMlpConfig, Conditioned, ResidualMlp,
+    ResidualMlpConfig,
 };
 use genera::train::Descent;
 use genera::traits::{Denoise, Density, LowerBound, Net, Rows};

@@ -22,7 +22,8 @@ const SAMPLES: usize = 500;
 pub fn retrieval(subject: &Subject<'_>, clip: &Clip) -> Outcome<Score> {
     let data = subject.data;
     let captions = data.captions().ok_or_else(|| Failure::new("the data have no captions"))?;
-    let own: Vec<Attributes> = (0..data.held_out().len()).filter_map(|row| data.attributes(data.held_out(), row)).collect();
+    let own: Vec<Attributes> =
+        (0..data.held_out().len()).filter_map(|row| data.attributes(data.held_out(), row)).collect();
     let mut candidates: Vec<Attributes> = Vec::new();
     for thickness in own.iter().map(|a| a.thickness).collect::<std::collections::BTreeSet<_>>() {
         for slant in own.iter().map(|a| a.slant).collect::<std::collections::BTreeSet<_>>() {
@@ -99,8 +100,9 @@ pub fn score_samples(
 fn open(name: &str, subject: &Subject<'_>, plan: &Plan<'_>) -> Outcome<Clip> {
     let folder = plan.runs.join(format!("{name}-0"));
     let shown = folder.display();
-    let run = RunDir::open(&folder)
-        .map_err(|_| Failure::new(format!("{shown}: no run of it; train it with `genera train {name} --out {shown}`")))?;
+    let run = RunDir::open(&folder).map_err(|_| {
+        Failure::new(format!("{shown}: no run of it; train it with `genera train {name} --out {shown}`"))
+    })?;
     let Family::Clip(config) = &run.recipe().model else {
         return Err(Failure::new(format!("{shown}: not the run of a model of pictures and captions")));
     };

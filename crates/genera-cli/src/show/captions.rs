@@ -18,9 +18,10 @@ pub fn show(report: &mut Report, subject: &Subject<'_>, draw: &Draw<'_>, rng: &R
         let drawn = draw.telling(vec![wording]).rows(EACH, &rng.at(attributes.digit as u64))?;
         pictures.extend(grid(draw, drawn.rows, EACH, captions.all()[wording].text.clone())?);
     }
-    let lead = "Samples beneath captions of combinations that the model was never shown: of each digit one corner of thin or \
+    let lead =
+        "Samples beneath captions of combinations that the model was never shown: of each digit one corner of thin or \
                 thick and left or right is left out of training."
-        .to_owned();
+            .to_owned();
     report.galleries.push(Gallery { id: "captions", title: "Captions", lead, pictures, ..Gallery::default() });
     Ok(())
 }

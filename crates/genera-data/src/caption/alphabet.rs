@@ -56,7 +56,9 @@ pub fn encode(text: &str, length: usize) -> Result<Vec<u8>, TextError> {
 /// The text that numbers stand for, up to its end; what is no character is left out.
 pub fn decode(codes: &[u8]) -> String {
     let text = codes.iter().take_while(|code| **code != END);
-    text.filter_map(|code| CHARACTERS.as_bytes().get(usize::from(*code).checked_sub(2)?)).map(|c| char::from(*c)).collect()
+    text.filter_map(|code| CHARACTERS.as_bytes().get(usize::from(*code).checked_sub(2)?))
+        .map(|c| char::from(*c))
+        .collect()
 }
 
 #[cfg(test)]

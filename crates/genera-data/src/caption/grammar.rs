@@ -44,8 +44,7 @@ pub struct Statement {
     pub slant: Option<Slant>,
 }
 
-pub(super) const DIGITS: [&str; 10] =
-    ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"];
+pub(super) const DIGITS: [&str; 10] = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"];
 
 impl Attributes {
     /// All that a caption can say of it.
@@ -77,9 +76,9 @@ pub(super) fn statements() -> impl Iterator<Item = Statement> {
     let thicknesses = [None, Some(Thickness::Thin), Some(Thickness::Thick)];
     let slants = [None, Some(Slant::Left), Some(Slant::Upright), Some(Slant::Right)];
     (0..DIGITS.len()).flat_map(move |digit| {
-        thicknesses.into_iter().flat_map(move |thickness| {
-            slants.into_iter().map(move |slant| Statement { digit, thickness, slant })
-        })
+        thicknesses
+            .into_iter()
+            .flat_map(move |thickness| slants.into_iter().map(move |slant| Statement { digit, thickness, slant }))
     })
 }
 
@@ -99,12 +98,13 @@ pub(super) fn wordings(Statement { digit, thickness, slant }: Statement) -> Vec<
     });
     match (thick, slants) {
         (None, None) => vec![format!("{} {digit}", article(digit)), digit.to_owned(), format!("the digit {digit}")],
-        (Some(thick), None) => {
-            thick.iter().flat_map(|t| [format!("a {t} {digit}"), format!("{digit}, {t}")]).collect()
-        }
+        (Some(thick), None) => thick.iter().flat_map(|t| [format!("a {t} {digit}"), format!("{digit}, {t}")]).collect(),
         (None, Some(slants)) => {
             let a = article(digit);
-            slants.iter().flat_map(|s| [format!("{a} {digit}, {s}"), format!("{digit}, {s}"), format!("{s}, {a} {digit}")]).collect()
+            slants
+                .iter()
+                .flat_map(|s| [format!("{a} {digit}, {s}"), format!("{digit}, {s}"), format!("{s}, {a} {digit}")])
+                .collect()
         }
         (Some(thick), Some(slants)) => {
             let pairs = slants.iter().flat_map(|s| thick.iter().map(move |t| (t, s)));

@@ -198,7 +198,10 @@ mod tests {
         assert_eq!(combinations.len(), 90);
         assert_eq!(captions.held_out().len(), 10);
         assert!(captions.held_out().into_iter().all(|a| a.is_held_out() && combinations.contains(&a)));
-        assert_eq!(captions.held_out()[7].statement(), captions.all()[captions.wordings(captions.held_out()[7].statement()).start].says);
+        assert_eq!(
+            captions.held_out()[7].statement(),
+            captions.all()[captions.wordings(captions.held_out()[7].statement()).start].says
+        );
     }
 
     #[test]

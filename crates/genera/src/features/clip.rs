@@ -53,13 +53,7 @@ impl ClipConfig {
     ///
     /// # Errors
     /// The first key whose value does not fit.
-    pub fn init(
-        &self,
-        shape: [usize; 3],
-        symbols: usize,
-        rng: &mut Rng,
-        device: &Device,
-    ) -> Result<Clip, ConfigError> {
+    pub fn init(&self, shape: [usize; 3], symbols: usize, rng: &mut Rng, device: &Device) -> Result<Clip, ConfigError> {
         for (key, size) in [("width", self.width), ("dimensions", self.dimensions)] {
             require((1..=1 << 14).contains(&size), key, size, || "use 1 to 16384".into())?;
         }

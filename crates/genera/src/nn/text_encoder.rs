@@ -200,3 +200,31 @@ pub(super) fn attend(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, hidden: Option<&T
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attention_is_a_mean_by_the_weights_of_what_is_not_hidden() {
+        let (device, mut rng) = (Device::flex(), Rng::new(0));
+        let [heads, queries, keys, width] = [2, 3, 4, 5];
+        let mut draw = |length: usize| rng.normal(heads, length * width);
+        let (q, k, v) = (draw(queries), draw(keys), draw(keys));
+        let tensor =
+            |x: &[f32], length| Tensor::<4>::from_data(TensorData::new(x.to_vec(), [1, heads, length, width]), &device);
+        let hidden = Tensor::<2>::from_data([[0.0, HIDDEN, 0.0, HIDDEN]], &device);
+        let found = attend(tensor(&q, queries), tensor(&k, keys), tensor(&v, keys), Some(&hidden));
+        let found = found.try_into_vec_as::<f32>().unwrap();
+        for (head, query) in (0..heads).flat_map(|head| (0..queries).map(move |query| (head, query))) {
+            let at = |x: &[f32], length: usize, row: usize, i: usize| f64::from(x[(head * length + row) * width + i]);
+            let score = |key| (0..width).map(|i| at(&q, queries, query, i) * at(&k, keys, key, i)).sum::<f64>();
+            let weight = |key| (score(key) / (width as f64).sqrt()).exp();
+            let whole: f64 = [0, 2].map(weight).iter().sum();
+            for i in 0..width {
+                let exact = [0, 2].map(|key| weight(key) * at(&v, keys, key, i)).iter().sum::<f64>() / whole;
+                assert!((at(&found, queries, query, i) - exact).abs() < 1e-5);
+            }
+        }
+    }
+}
