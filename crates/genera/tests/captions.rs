@@ -233,7 +233,7 @@ fn a_row_does_not_depend_on_its_company() {
     let model = diffusion();
     let (labels, levels) = (vec![0, 1, 2, 1, 0], model.levels().chain());
     let x = told(None, 5).x;
-    let all = values(model.given(labels.clone()).denoise(x.clone(), &vec![levels[2]; 5]));
+    let all = values(model.given(labels.clone()).denoise(x.clone(), &[levels[2]; 5]));
     let one = values(model.given(vec![labels[3]]).denoise(x.narrow(0, 3, 1), &levels[2..3]));
     assert_eq!(all[3 * 64..4 * 64], one[..]);
     let many = values(model.given(labels.clone()).sample(5, &mut Rng::new(9)));

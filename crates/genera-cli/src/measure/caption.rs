@@ -1,7 +1,7 @@
 //! Whether samples follow captions: the digit by a classifier, thickness and slant by measuring them.
 
 use genera_data::Stroke;
-use genera_data::caption::{Attributes, Captions, Statement};
+use genera_data::caption::{Attributes, Captions, Thickness};
 use genera_rng::Rng;
 use serde_json::json;
 
@@ -36,39 +36,24 @@ pub fn measure(
     let asked = in_turn(captions, &captions.held_out());
     let drawn = draw.telling(asked.clone()).rows(n, &Rng::new(plan.seed).fork("captions"))?;
     let own = shares(captions, &asked, &drawn, &judge.named(&drawn)?);
-    let shown: Vec<Attributes> = corners(captions).filter(|attributes| !attributes.is_held_out()).collect();
+    let mut shown = captions.combinations();
+    shown.retain(|attributes| attributes.thickness != Thickness::Medium && !attributes.is_held_out());
     let asked = in_turn(captions, &shown);
     let drawn = draw.telling(asked.clone()).rows(n, &Rng::new(plan.seed).fork("shown captions"))?;
     let beside = shares(captions, &asked, &drawn, &judge.named(&drawn)?);
     let name = || judge.name().to_owned();
-    let each: [(Measure, fn(&Shares) -> f64); 4] = [
-        (Measure::CaptionMatch(name()), |shares| shares.all),
-        (Measure::DigitMatch(name()), |shares| shares.digit),
-        (Measure::ThicknessMatch, |shares| shares.thickness),
-        (Measure::SlantMatch, |shares| shares.slant),
+    let each = [
+        (Measure::CaptionMatch(name()), own.all, beside.all),
+        (Measure::DigitMatch(name()), own.digit, beside.digit),
+        (Measure::ThicknessMatch, own.thickness, beside.thickness),
+        (Measure::SlantMatch, own.slant, beside.slant),
     ];
-    Ok(each
-        .into_iter()
-        .map(|(measure, of)| {
-            let value = of(&own);
-            let standard_error = (value * (1.0 - value) / n as f64).sqrt();
-            let details = json!({ "n": n, "classifier": judge.name(), "standard_error": standard_error });
-            score(measure, value, Some(("combinations that were shown", of(&beside))), None, &details)
-        })
-        .collect())
-}
-
-/// Every combination of a digit with a thickness and a slant that both have a word, upright included.
-fn corners(captions: &Captions) -> impl Iterator<Item = Attributes> + '_ {
-    let mut seen = Vec::new();
-    captions.all().iter().filter_map(move |caption| {
-        let Statement { digit, thickness: Some(thickness), slant: Some(slant) } = caption.says else { return None };
-        let attributes = Attributes { digit, thickness, slant };
-        (!seen.contains(&attributes)).then(|| {
-            seen.push(attributes);
-            attributes
-        })
-    })
+    let scored = |(measure, value, beside): (Measure, f64, f64)| {
+        let standard_error = (value * (1.0 - value) / n as f64).sqrt();
+        let details = json!({ "n": n, "classifier": judge.name(), "standard_error": standard_error });
+        score(measure, value, Some(("combinations that were shown", beside)), None, &details)
+    };
+    Ok(each.into_iter().map(scored).collect())
 }
 
 /// The numbers of captions that say all of each of `combinations`: the first wording of each, then the second, ...

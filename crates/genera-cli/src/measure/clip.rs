@@ -24,12 +24,7 @@ pub fn retrieval(subject: &Subject<'_>, clip: &Clip) -> Outcome<Score> {
     let captions = data.captions().ok_or_else(|| Failure::new("the data have no captions"))?;
     let own: Vec<Attributes> =
         (0..data.held_out().len()).filter_map(|row| data.attributes(data.held_out(), row)).collect();
-    let mut candidates: Vec<Attributes> = Vec::new();
-    for thickness in own.iter().map(|a| a.thickness).collect::<std::collections::BTreeSet<_>>() {
-        for slant in own.iter().map(|a| a.slant).collect::<std::collections::BTreeSet<_>>() {
-            candidates.extend((0..captions.held_out().len()).map(|digit| Attributes { digit, thickness, slant }));
-        }
-    }
+    let candidates = captions.combinations();
     let texts: Vec<usize> = candidates.iter().map(|a| captions.wordings(a.statement()).start).collect();
     let texts = numbers(clip.texts(&encoded(subject, clip, &texts)?.iter().map(Vec::as_slice).collect::<Vec<_>>()))?;
     let pictures = numbers(clip.pictures(held_out(subject)?))?;
@@ -126,7 +121,7 @@ fn held_out(subject: &Subject<'_>) -> Outcome<Rows> {
 fn encoded(subject: &Subject<'_>, clip: &Clip, asked: &[usize]) -> Outcome<Vec<Vec<u8>>> {
     let all = subject.data.captions().map(|captions| captions.all()).unwrap_or_default();
     let texts = asked.iter().map(|caption| encode(&all[*caption].text, clip.length()));
-    Ok(texts.collect::<Result<_, _>>().map_err(Failure::new)?)
+    texts.collect::<Result<_, _>>().map_err(Failure::new)
 }
 
 fn mean_cosine(subject: &Subject<'_>, clip: &Clip, x: Rows, asked: &[usize]) -> Outcome<f64> {

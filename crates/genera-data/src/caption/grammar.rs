@@ -71,6 +71,16 @@ pub(super) fn held_out(digit: usize) -> Attributes {
     Attributes { digit, thickness, slant }
 }
 
+/// Everything that can be so of ten digits: thickness and slant in every way, and of each way all digits.
+pub(super) fn combinations() -> impl Iterator<Item = Attributes> {
+    let thicknesses = [Thickness::Thin, Thickness::Medium, Thickness::Thick];
+    let slants = [Slant::Left, Slant::Upright, Slant::Right];
+    thicknesses.into_iter().flat_map(move |thickness| {
+        let of = move |slant| (0..DIGITS.len()).map(move |digit| Attributes { digit, thickness, slant });
+        slants.into_iter().flat_map(of)
+    })
+}
+
 /// Everything that can be said of ten digits.
 pub(super) fn statements() -> impl Iterator<Item = Statement> {
     let thicknesses = [None, Some(Thickness::Thin), Some(Thickness::Thick)];

@@ -117,6 +117,11 @@ impl Captions {
         self.firsts[at].1..self.firsts.get(at + 1).map_or(self.all.len(), |(_, first)| *first)
     }
 
+    /// Every combination of a digit, a thickness and a slant.
+    pub fn combinations(&self) -> Vec<Attributes> {
+        grammar::combinations().collect()
+    }
+
     /// The combinations that are never shown, one a digit.
     pub fn held_out(&self) -> Vec<Attributes> {
         (0..grammar::DIGITS.len()).map(grammar::held_out).collect()
@@ -196,6 +201,7 @@ mod tests {
         }
         let combinations: HashSet<&Attributes> = found.iter().collect();
         assert_eq!(combinations.len(), 90);
+        assert_eq!(captions.combinations().iter().collect::<HashSet<_>>(), combinations);
         assert_eq!(captions.held_out().len(), 10);
         assert!(captions.held_out().into_iter().all(|a| a.is_held_out() && combinations.contains(&a)));
         assert_eq!(
