@@ -28,9 +28,7 @@ impl UNetConfig {
         require(self.downsample_padding < 2, "downsample_padding", self.downsample_padding, || "use 0 or 1".into())?;
         self.check_groups()?;
         self.check_heads()?;
-        require(!self.attends_to_text() || self.cross_attention_dim.is_some(), "cross_attention_dim", "null", || {
-            "blocks attend to a text: give the width of its states".into()
-        })?;
+        self.check_text()?;
         self.check_embedding()?;
         self.check_size()
     }
@@ -97,6 +95,18 @@ impl UNetConfig {
             })?;
         }
         Ok(())
+    }
+
+    /// Blocks that attend to a text need to know how wide its states are.
+    fn check_text(&self) -> Result<(), ConfigError> {
+        let known = self.cross_attention_dim.is_some();
+        let problem = || "it attends to a text: give the width of its states, cross_attention_dim".to_owned();
+        let down = self.down_block_types.contains(&DownBlockType::CrossAttnDownBlock2D);
+        let up = self.up_block_types.contains(&UpBlockType::CrossAttnUpBlock2D);
+        let middle = self.mid_block_type == Some(MidBlockType::UNetMidBlock2DCrossAttn);
+        require(known || !down, "down_block_types", "CrossAttnDownBlock2D", problem)?;
+        require(known || !up, "up_block_types", "CrossAttnUpBlock2D", problem)?;
+        require(known || !middle, "mid_block_type", "UNetMidBlock2DCrossAttn", problem)
     }
 
     fn check_embedding(&self) -> Result<(), ConfigError> {
