@@ -129,6 +129,9 @@ pub struct Sample {
     /// The classes to draw, in turn; for models that are told the class [default: every class in turn]
     #[arg(long, value_name = "CLASS,...", value_delimiter = ',')]
     pub labels: Option<Vec<usize>>,
+    /// What to draw, in words: "a thick seven, slanted left"; for models that read captions (repeatable, in turn)
+    #[arg(long, value_name = "TEXT", conflicts_with = "labels")]
+    pub caption: Vec<String>,
     /// Samples computed at a time; changes nothing but speed and memory
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..), hide = true)]
     pub chunk: u32,

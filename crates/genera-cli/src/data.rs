@@ -4,7 +4,8 @@ use std::path::Path;
 
 use genera::burn::tensor::{Device, Tensor, TensorData};
 use genera::traits::{Batch, Rows};
-use genera_data::{Dataset, Line, Request, Split, Toy};
+use genera_data::caption::{Attributes, Captions};
+use genera_data::{Dataset, Line, Request, Split, Stroke, Toy};
 use genera_rng::Rng;
 
 use crate::failure::{Failure, Outcome};
@@ -17,6 +18,7 @@ const TOY_POINTS: usize = 5000;
 pub struct Data {
     spec: DataSpec,
     split: Split,
+    captions: Option<Captions>,
 }
 
 impl Data {
@@ -40,7 +42,64 @@ impl Data {
                 return Err(Failure::new(format!("data `{}`: no rows to learn from or to be judged on", spec.name)));
             }
         }
-        Ok(Self { spec: spec.clone(), split })
+        if !spec.captions {
+            return Ok(Self { spec: spec.clone(), split, captions: None });
+        }
+        let Dataset::Images(images) = &split.train else {
+            return Err(Failure::new(format!("data.captions: `{}` is no set of pictures; remove it", spec.name)));
+        };
+        let captions = Captions::learn(images)?;
+        let hidden: Vec<bool> = (0..images.len())
+            .map(|row| attributes(&captions, &split.train, row).is_some_and(|a| a.is_held_out()))
+            .collect();
+        // What is never shown is left out of the training set alone: thirds are those of all of it.
+        let Split { train, test } = split;
+        Ok(Self {
+            spec: spec.clone(),
+            split: Split { train: train.split(|row| hidden[row]).train, test },
+            captions: Some(captions),
+        })
+    }
+
+    /// The captions of the pictures, if they stand in the place of classes.
+    pub fn captions(&self) -> Option<&Captions> {
+        self.captions.as_ref()
+    }
+
+    /// How many things a model can be told of a row: captions, or classes.
+    pub fn tellable(&self) -> Option<usize> {
+        self.captions.as_ref().map(|captions| captions.all().len()).or_else(|| self.classes())
+    }
+
+    /// What a model is told of the rows of `part` at `indices`: their classes, or the numbers of captions drawn from `rng`
+    /// (in one draw).
+    pub fn told(&self, part: &Dataset, indices: &[usize], rng: &mut Rng) -> Option<Vec<usize>> {
+        match &self.captions {
+            Some(captions) => {
+                let caption = |(&row, mut stream): (&usize, _)| {
+                    attributes(captions, part, row).map(|attributes| captions.draw(attributes, &mut stream))
+                };
+                indices.iter().zip(rng.streams(indices.len())).map(caption).collect()
+            }
+            None => part.labels().map(|labels| indices.iter().map(|&row| usize::from(labels.rows()[row])).collect()),
+        }
+    }
+
+    /// What is so of a picture; none without captions.
+    pub fn attributes(&self, part: &Dataset, row: usize) -> Option<Attributes> {
+        attributes(self.captions.as_ref()?, part, row)
+    }
+
+    /// What samples are told, in turn: every class, or captions of the held-out pictures, the same ones always; nothing where
+    /// there is neither.
+    pub fn told_in_turn(&self) -> Vec<usize> {
+        let held_out = self.held_out();
+        let captions =
+            || self.told(held_out, &(0..held_out.len()).collect::<Vec<_>>(), &mut Rng::new(0).fork("captions"));
+        match &self.captions {
+            Some(_) => captions().unwrap_or_default(),
+            None => (0..self.classes().unwrap_or(0)).collect(),
+        }
     }
 
     /// What the model may learn from.
@@ -88,8 +147,8 @@ impl Data {
 
     /// The rows of `part` at `indices` as a batch. What the view draws comes from `rng`.
     pub fn batch(&self, part: &Dataset, indices: &[usize], rng: &mut Rng, device: &Device) -> Outcome<Batch> {
-        let labels = part.labels().map(|labels| indices.iter().map(|&row| usize::from(labels.rows()[row])).collect());
-        Ok(Batch { x: tensor(self.rows(part, indices, rng)?, part.features(), device), labels })
+        let x = tensor(self.rows(part, indices, rng)?, part.features(), device);
+        Ok(Batch { x, labels: self.told(part, indices, rng) })
     }
 
     /// The rows of `part` at `indices`, as the model sees them: `[B, F]`, row-major.
@@ -102,6 +161,14 @@ impl Data {
         let indices: Vec<usize> = (0..n.min(part.len())).collect();
         self.rows(part, &indices, &mut Rng::new(0).fork("view"))
     }
+}
+
+/// What is so of a labelled picture.
+fn attributes(captions: &Captions, part: &Dataset, row: usize) -> Option<Attributes> {
+    let Dataset::Images(images) = part else { return None };
+    let digit = usize::from(*images.labels()?.rows().get(row)?);
+    let [_, _, width] = images.shape();
+    Some(captions.attributes(digit, Stroke::of(images.row(row), width, images.levels())))
 }
 
 /// Row-major numbers as a tensor, `[B, features]`.

@@ -42,6 +42,7 @@ pub fn draw<'a>(model: &'a Diffusion<UNet>, device: &Device) -> Draw<'a> {
         view: genera_data::View::Symmetric,
         grey_levels: 256,
         labels: labels_in_turn(model.net.config().num_class_embeds),
+        classes: None,
         device: device.clone(),
         chunk: CHUNK,
     }

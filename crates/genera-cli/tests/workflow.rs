@@ -237,7 +237,7 @@ fn every_recipe_takes_three_steps() {
         assert!(here.join(name).join("report.html").is_file(), "{name}");
     }
     // What a model can do is on its page, and nothing else.
-    let sections = ["latents", "styles", "modes", "distance", "completions", "field", "volume"];
+    let sections = ["latents", "styles", "modes", "distance", "completions", "field", "captions", "volume"];
     for (name, wanted) in [
         ("vae-digits", &["latents"][..]),
         ("vae-flow-prior-mnist", &["latents"]),
@@ -255,6 +255,8 @@ fn every_recipe_takes_three_steps() {
         ("wgan-1d", &["distance"]),
         ("gan-8gaussians", &["modes"]),
         ("avb-digits", &[]),
+        ("text-digits", &["captions"]),
+        ("clip-digits", &[]),
     ] {
         let page = fs::read_to_string(here.join(name).join("report.html")).unwrap();
         let found: Vec<&str> =
@@ -271,6 +273,11 @@ fn every_recipe_takes_three_steps() {
         ("vqvae-digits", &["usage@codes", "perplexity@codes"]),
         ("vqvae2-digits", &["usage@top-codes", "usage@bottom-codes", "perplexity@bottom-codes"]),
         ("dvae-digits-conditional", &["class-accuracy@digits-classifier", "usage@codes"]),
+        (
+            "text-digits",
+            &["caption-match@digits-classifier", "digit-match@digits-classifier", "thickness-match@samples"],
+        ),
+        ("clip-digits", &["retrieval@held-out"]),
     ] {
         let scores = fs::read_to_string(here.join(name).join("scores.json")).unwrap();
         assert!(measures.iter().all(|measure| scores.contains(&format!("\"{measure}\""))), "{name}: {scores}");
@@ -279,6 +286,45 @@ fn every_recipe_takes_three_steps() {
     }
     succeed(here, &["sample", "vqvae-digits-conditional", "-n", "4", "--labels", "3", "--out", "threes.npy"]);
     fail(here, &["sample", "vqvae-digits-conditional", "--labels", "10", "--out", "x.npy"], 2, "0 to 9");
+    captions_are_drawn_and_nonsense_is_named(here);
+}
+
+/// `text-digits` and `clip-digits` are runs in `here`.
+fn captions_are_drawn_and_nonsense_is_named(here: &std::path::Path) {
+    let draw = |out: &str, more: &[&str]| {
+        succeed(here, &[&["sample", "text-digits", "-n", "4", "--out", out][..], more].concat());
+        fs::read(here.join(out)).unwrap()
+    };
+    let seven = ["--caption", "a thick seven, slanted left"];
+    let sevens = draw("seven.npy", &seven);
+    assert_eq!(sevens, draw("again.npy", &[&seven[..], &["--chunk", "3", "--threads", "1"]].concat()));
+    // In turn: every other row is that of the other caption.
+    let both = draw("both.npy", &[&seven[..], &["--caption", "anything, really"]].concat());
+    assert_eq!(both[128..128 + 256], sevens[128..128 + 256]);
+    assert_ne!(both[128 + 256..128 + 512], sevens[128 + 256..128 + 512]);
+    assert!(text(&draw("seven.png", &seven)).contains("a thick seven, slanted left"));
+    for (caption, wanted) in [("a thick 7", "character 9"), ("Seven", "character 1"), (&"x".repeat(40), "at most 39")] {
+        fail(here, &["sample", "text-digits", "--caption", caption], 2, wanted);
+    }
+    for run in ["ddpm-digits", "gmm-flower", "vae-digits"] {
+        fail(here, &["sample", run, "--caption", "a seven"], 2, "reads no captions");
+    }
+    fail(here, &["sample", "text-digits", "--labels", "7"], 2, "--labels");
+    fail(here, &["sample", "clip-digits"], 1, "nothing is drawn");
+    // A model of pictures and captions that stands beside the run scores its samples.
+    fs::rename(here.join("clip-digits"), here.join("clip-digits-0")).unwrap();
+    assert!(succeed(here, &["eval", "text-digits"]).contains("clip-score@clip-digits"));
+    for (arguments, wanted) in [
+        (&["train", "vae-digits", "--set", "data.captions=true"][..], "data.captions"),
+        (&["train", "kde-moons", "--set", "data.captions=true"], "data.captions"),
+        (&["train", "text-digits", "--set", "data.captions=false"], "data.captions = true"),
+        (&["train", "clip-digits", "--set", "data.captions=false"], "data.captions = true"),
+        (&["train", "text-digits", "--set", "model.net.text.length=20"], "model.net.text.length"),
+        (&["train", "text-digits", "--set", "model.net.text.heads=5"], "heads"),
+        (&["train", "clip-digits", "--set", "model.channels=[8,8,8,8]"], "channels"),
+    ] {
+        fail(here, arguments, 1, wanted);
+    }
 }
 
 /// What recipes may say beside what those that come with the program do say: each trains, draws and is scored.

@@ -4,6 +4,7 @@
 //! sees; a [`Toy`] is a density in the plane that knows its own log-density and entropy.
 
 mod batches;
+pub mod caption;
 mod catalogue;
 mod dataset;
 mod digits;
@@ -14,6 +15,7 @@ mod line;
 pub mod load;
 mod mixture;
 mod quadrature;
+mod stroke;
 mod toy;
 mod view;
 
@@ -26,5 +28,6 @@ pub use fetch::{Checksum, Progress, Remote, fetch};
 pub use inception::{INCEPTION, fetch_inception, inception_weights};
 pub use line::Line;
 pub use mixture::Mixture;
+pub use stroke::Stroke;
 pub use toy::{Entropy, Source, Toy, ToyDensity};
 pub use view::{View, Viewed, to_pixel};

@@ -165,10 +165,10 @@ pub fn run(context: &Context, args: &Restore) -> Outcome {
     let features = shape.iter().product::<usize>();
     let (pictures, draws) = (rows.len() / features, args.draws as usize);
     let repeated: Vec<f32> = rows.chunks_exact(features).flat_map(|row| row.repeat(draws)).collect();
-    let labels: Vec<usize> = match data.held_out().labels().filter(|_| recipe.model.is_conditional()) {
-        Some(labels) => labels.rows()[..pictures].iter().flat_map(|label| vec![usize::from(*label); draws]).collect(),
-        None => Vec::new(),
-    };
+    let first: Vec<usize> = (0..pictures).collect();
+    let told = || data.told(data.held_out(), &first, &mut Rng::new(0).fork("captions"));
+    let told = if recipe.model.is_conditional() { told() } else { None };
+    let labels: Vec<usize> = told.unwrap_or_default().into_iter().flat_map(|label| vec![label; draws]).collect();
     let trainee = subject.trainee;
     let nothing = draw.drawn(Vec::new(), None);
     let out = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("restored-{}.png", args.seed)));

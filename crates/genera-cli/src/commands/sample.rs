@@ -4,12 +4,14 @@ use std::path::{Path, PathBuf};
 
 use genera::Caution;
 use genera::diffusion::{Guidance, Solver};
+use genera_data::caption::encode;
 use genera_rng::Rng;
 
 use super::{Context, Loaded};
 use crate::args::Sample;
 use crate::export::{self, Drawn, Notes};
 use crate::failure::{Failure, Outcome};
+use crate::family::Trainee;
 use crate::hash::sha256;
 use crate::measure::{Draw, Way};
 use crate::pipeline;
@@ -27,7 +29,11 @@ pub fn run(context: &Context, args: &Sample) -> Outcome {
             return Err(unguidable());
         }
         if let Some(labels) = &args.labels {
-            draw.labels = checked(labels, loaded.data.classes(), recipe.model.is_conditional())?;
+            let conditional = recipe.model.is_conditional() && loaded.data.captions().is_none();
+            draw.labels = checked(labels, loaded.data.classes(), conditional)?;
+        }
+        if !args.caption.is_empty() {
+            read(&mut draw, loaded.trainee.as_ref(), &args.caption)?;
         }
         if let Some((flag, caution)) = caution(args) {
             draw.way = cautious(&loaded, &draw, flag, caution)?;
@@ -42,6 +48,9 @@ pub fn run(context: &Context, args: &Sample) -> Outcome {
     }
     if let Some((flag, _)) = caution(args) {
         return Err(Failure::Usage(format!("{flag}: it is for models that draw directly")));
+    }
+    if !args.caption.is_empty() {
+        return Err(unread());
     }
     let model = pipeline::open(&args.source, &context.device)?;
     let mut draw = pipeline::draw(&model, &context.device);
@@ -80,6 +89,24 @@ fn unguidable() -> Failure {
     Failure::Usage(
         "--guidance: it is for models that learn with and without the class (model.label_dropout)".to_owned(),
     )
+}
+
+/// `draw` told these captions in turn.
+fn read<'a>(draw: &mut Draw<'a>, trainee: &'a dyn Trainee, captions: &[String]) -> Outcome {
+    let length = trainee.text_length().ok_or_else(unread)?;
+    let texts = captions.iter().map(|caption| encode(caption, length)).collect::<Result<Vec<_>, _>>();
+    let texts = texts.map_err(|error| Failure::Usage(format!("--caption: {error}")))?;
+    let Way::Chain { denoise, .. } = &mut draw.way else { return Err(unread()) };
+    (draw.labels, draw.classes) = ((0..texts.len()).collect(), Some(Vec::new()));
+    *denoise = Box::new(move |told| {
+        let texts = told.into_iter().map(|caption| texts[caption].clone()).collect();
+        trainee.denoise_reading(texts).expect("it read texts a moment ago")
+    });
+    Ok(())
+}
+
+fn unread() -> Failure {
+    Failure::Usage("--caption: this model reads no captions; text-digits is a recipe of one that does".to_owned())
 }
 
 /// Draws, writes, says where.

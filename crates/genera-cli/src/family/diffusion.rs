@@ -9,15 +9,19 @@ use genera::diffusion::{
     Target, Times, Variance, Weighting,
 };
 use genera::nn::unet::{UNet, UNetConfig};
-use genera::nn::{ConditionalMlp, ConditionalMlpConfig, Conditioned, ResidualMlp, ResidualMlpConfig};
+use genera::nn::{
+    CaptionedUNet, CaptionedUNetConfig, ConditionalMlp, ConditionalMlpConfig, Conditioned, ResidualMlp,
+    ResidualMlpConfig,
+};
 use genera::train::Descent;
 use genera::traits::{Denoise, Density, LowerBound, Net, Rows};
 use genera::vae::NetConfig;
+use genera_data::caption::SYMBOLS;
 use genera_metrics::LikelihoodKind;
 use genera_rng::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::{Offers, Trainee, classified, descent};
+use super::{Offers, Trainee, captioned, classified, descent};
 use crate::data::Data;
 use crate::failure::{Failure, Outcome};
 use crate::recipe::Recipe;
@@ -92,6 +96,8 @@ pub struct ConsistencySpec {
 pub enum DenoiserSpec {
     /// The U-Net of diffusers' `UNet2DModel`, with its keys.
     Unet(UNetConfig),
+    /// A U-Net that attends to a caption, and a transformer that reads it.
+    CaptionedUnet(CaptionedUNetConfig),
     /// An MLP to whose first layer the time is added.
     Mlp(ConditionalMlpConfig),
     /// A residual MLP with the time in every block.
@@ -103,6 +109,7 @@ pub enum DenoiserSpec {
 #[allow(clippy::large_enum_variant, reason = "there is one of it")]
 pub enum Denoiser {
     Unet(UNet),
+    CaptionedUnet(CaptionedUNet),
     Mlp(ConditionalMlp),
     ResidualMlp(ResidualMlp),
 }
@@ -111,6 +118,7 @@ impl Net<Conditioned> for Denoiser {
     fn forward(&self, input: Conditioned) -> Rows {
         match self {
             Self::Unet(net) => net.forward(input),
+            Self::CaptionedUnet(net) => net.forward(input),
             Self::Mlp(net) => net.forward(input),
             Self::ResidualMlp(net) => net.forward(input),
         }
@@ -128,19 +136,24 @@ impl DenoiserSpec {
         device: &Device,
     ) -> Outcome<Denoiser> {
         let features = shape.iter().product();
-        if outputs > 1 && !matches!(self, Self::Unet(_)) {
+        if outputs > 1 && !matches!(self, Self::Unet(_) | Self::CaptionedUnet(_)) {
             return Err(Failure::new(
                 "model.variance: only the U-Net learns variances; choose fixed-small or fixed-large",
             ));
         }
+        let on_images = |config: &UNetConfig, classes| {
+            let &[channels, height, width] = shape else {
+                return Err(Failure::new(format!("model.net: a U-Net is for images, not rows of shape {shape:?}")));
+            };
+            let mut config = config.clone().on([channels, height, width], classes);
+            config.out_channels = outputs * channels;
+            Ok(config)
+        };
         Ok(match self {
-            Self::Unet(config) => {
-                let &[channels, height, width] = shape else {
-                    return Err(Failure::new(format!("model.net: a U-Net is for images, not rows of shape {shape:?}")));
-                };
-                let mut config = config.clone().on([channels, height, width], classes);
-                config.out_channels = outputs * channels;
-                Denoiser::Unet(config.init(rng, device)?)
+            Self::Unet(config) => Denoiser::Unet(on_images(config, classes)?.init(rng, device)?),
+            Self::CaptionedUnet(config) => {
+                let config = CaptionedUNetConfig { unet: on_images(&config.unet, None)?, ..config.clone() };
+                Denoiser::CaptionedUnet(config.init(SYMBOLS, rng, device)?)
             }
             Self::Mlp(config) => Denoiser::Mlp(config.init(features, classes, rng, device)),
             Self::ResidualMlp(config) => Denoiser::ResidualMlp(config.init(features, classes, rng, device)),
@@ -163,6 +176,14 @@ impl Offers for Diffusion<Denoiser> {
 
     fn lower_bound_given(&self, labels: Vec<usize>) -> Option<Box<dyn LowerBound + '_>> {
         Some(Box::new(self.given(labels)))
+    }
+
+    fn text_length(&self) -> Option<usize> {
+        captioned::text_length(self)
+    }
+
+    fn denoise_reading(&self, texts: Vec<Vec<u8>>) -> Option<Box<dyn Denoise + '_>> {
+        captioned::reading(self, texts)
     }
 }
 
@@ -249,8 +270,16 @@ impl DiffusionSpec {
         // One class more, which says nothing.
         let silence = usize::from(self.label_dropout > 0.0);
         let classes = self.classes(data)?.map(|classes| classes + silence);
-        let net = self.net.init(&data.shape(), outputs, classes, rng, device)?;
+        let net = match self.net.init(&data.shape(), outputs, classes, rng, device)? {
+            Denoiser::CaptionedUnet(net) => Denoiser::CaptionedUnet(captioned::taught(net, data, self.conditional)?),
+            net => net,
+        };
         Ok(self.config(recipe, data)?.init(net)?)
+    }
+
+    /// Whether the network reads captions.
+    pub fn reads_captions(&self) -> bool {
+        matches!(self.net, DenoiserSpec::CaptionedUnet(_))
     }
 
     /// The noise levels that samples come down.
@@ -286,7 +315,7 @@ impl DiffusionSpec {
     }
 
     fn classes(&self, data: &Data) -> Outcome<Option<usize>> {
-        match (self.conditional, data.classes()) {
+        match (self.conditional, data.tellable()) {
             (true, None) => Err(Failure::new("model.conditional: the data have no classes; set it to false")),
             (conditional, classes) => Ok(classes.filter(|_| conditional)),
         }

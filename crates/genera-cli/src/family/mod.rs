@@ -3,9 +3,11 @@
 mod adversarial;
 mod adversarial_vae;
 mod autoregressive;
+mod captioned;
 mod classical;
 mod classified;
 mod classifier;
+mod clip;
 mod continuous;
 mod diffusion;
 mod energy_model;
@@ -22,7 +24,7 @@ use genera::burn::module::Module;
 use genera::burn::tensor::Device;
 use genera::classical::Estimator;
 use genera::diffusion::{Differentiable, Levels};
-use genera::features::{Classifier, ClassifierConfig};
+use genera::features::{Classifier, ClassifierConfig, Clip, ClipConfig};
 use genera::flow::FlowConfig;
 use genera::gan::{Bend, DivergenceBound, DivergenceBoundConfig, ImplicitAutoencoder};
 use genera::latent::{AmortisedMixtureConfig, BernoulliMixtureConfig, FactorConfig, GaussianMixtureConfig};
@@ -35,11 +37,12 @@ use genera_rng::Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::data::Data;
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::recipe::Recipe;
 use adversarial::AdversarialSpec;
 use adversarial_vae::AdversarialVaeSpec;
 use autoregressive::AutoregressiveSpec;
+pub use clip::untaught;
 use continuous::ContinuousSpec;
 use diffusion::DiffusionSpec;
 use energy_model::EnergyModelSpec;
@@ -68,6 +71,8 @@ pub enum Family {
     DequantisedFlow(DequantisedSpec),
     /// Something that names classes, and whose last hidden layer measures distances between images.
     Classifier(ClassifierConfig),
+    /// Something that puts pictures near their captions.
+    Clip(ClipConfig),
     /// A normal distribution carried along a vector field.
     ContinuousFlow(ContinuousSpec),
     /// A network that learns the gradient of a log-density.
@@ -139,6 +144,15 @@ pub trait Trainee: Learner + Send {
     fn lower_bound_given(&self, _labels: Vec<usize>) -> Option<Box<dyn LowerBound + '_>> {
         None
     }
+    /// How many symbols of a text the model can be told, its end included; none if it reads none.
+    fn text_length(&self) -> Option<usize> {
+        None
+    }
+    /// The model as a remover of noise that is told `texts[i mod len]` of row `i`, each as long as
+    /// [`Trainee::text_length`] says, or nothing if there are none; none if it reads none.
+    fn denoise_reading(&self, _texts: Vec<Vec<u8>>) -> Option<Box<dyn Denoise + '_>> {
+        None
+    }
     /// Rows of codes drawn uniformly, if the model has learnt a prior over codes.
     fn uniform_codes(&self) -> Option<&dyn Sample> {
         None
@@ -149,6 +163,10 @@ pub trait Trainee: Learner + Send {
     }
     /// The model as a classifier, if it is one.
     fn classifier(&self) -> Option<&Classifier> {
+        None
+    }
+    /// The model as one of pictures and captions, if it is one.
+    fn clip(&self) -> Option<&Clip> {
         None
     }
     /// The model as a witness of a divergence, if it is one.
@@ -188,11 +206,23 @@ pub trait Offers: Model + Module {
         None
     }
 
+    fn text_length(&self) -> Option<usize> {
+        None
+    }
+
+    fn denoise_reading(&self, _texts: Vec<Vec<u8>>) -> Option<Box<dyn Denoise + '_>> {
+        None
+    }
+
     fn diagnostics(&self, _x: Rows, _rng: &mut Rng) -> Option<Diagnostics> {
         None
     }
 
     fn classifier(&self) -> Option<&Classifier> {
+        None
+    }
+
+    fn clip(&self) -> Option<&Clip> {
         None
     }
 
@@ -226,12 +256,24 @@ impl<M: Offers + Send> Trainee for Descent<M> {
         self.model().lower_bound_given(labels)
     }
 
+    fn text_length(&self) -> Option<usize> {
+        self.model().text_length()
+    }
+
+    fn denoise_reading(&self, texts: Vec<Vec<u8>>) -> Option<Box<dyn Denoise + '_>> {
+        self.model().denoise_reading(texts)
+    }
+
     fn diagnostics(&self, x: Rows, rng: &mut Rng) -> Option<Diagnostics> {
         self.model().diagnostics(x, rng)
     }
 
     fn classifier(&self) -> Option<&Classifier> {
         self.model().classifier()
+    }
+
+    fn clip(&self) -> Option<&Clip> {
+        self.model().clip()
     }
 
     fn divergence_bound(&self) -> Option<&DivergenceBound> {
@@ -243,6 +285,11 @@ impl Family {
     /// A fresh model of this family for the recipe's data, before its first step.
     pub fn trainee(recipe: &Recipe, data: &Data, device: &Device) -> Outcome<Box<dyn Trainee>> {
         let mut rng = Rng::new(recipe.seed).fork("weights");
+        if data.captions().is_some() && !recipe.model.reads_captions() {
+            return Err(Failure::new(
+                "data.captions: this model reads none; remove it, or give a diffusion a net of kind captioned-unet",
+            ));
+        }
         match &recipe.model {
             Self::Autoregressive(spec) => descent(spec.init(recipe, data, &mut rng, device)?, recipe),
             Self::Diffusion(spec) => spec.trainee(recipe, data, &mut rng, device),
@@ -250,6 +297,7 @@ impl Family {
             Self::EnergyFlow(spec) => descent(flow::init_energy(spec, data, &mut rng, device)?, recipe),
             Self::DequantisedFlow(spec) => descent(spec.init(recipe, data, &mut rng, device)?, recipe),
             Self::Classifier(config) => descent(classifier::init(config, data, &mut rng, device)?, recipe),
+            Self::Clip(config) => descent(clip::init(config, data, &mut rng, device)?, recipe),
             Self::ContinuousFlow(spec) => descent(spec.init(data, &mut rng, device)?, recipe),
             Self::Score(spec) => descent(spec.init(data, &mut rng, device)?, recipe),
             Self::EnergyModel(spec) => spec.trainee(recipe, data, &mut rng, device),
@@ -281,6 +329,11 @@ impl Family {
             Self::Diffusion(spec) => Ok(Some(spec.levels()?)),
             _ => Ok(None),
         }
+    }
+
+    /// Whether the model can be told a caption.
+    fn reads_captions(&self) -> bool {
+        matches!(self, Self::Diffusion(spec) if spec.reads_captions()) || matches!(self, Self::Clip(_))
     }
 
     /// Whether the model is told the class of what it draws.
@@ -316,6 +369,7 @@ impl Family {
             | Self::BernoulliMixture(_)
             | Self::Factors(_) => Some(LikelihoodKind::Exact),
             Self::Classifier(_)
+            | Self::Clip(_)
             | Self::Adversarial(_)
             | Self::StyleGan(_)
             | Self::AdversarialVae(_)

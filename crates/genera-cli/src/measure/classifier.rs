@@ -54,6 +54,8 @@ pub fn name_for(subject: &Subject<'_>, classifier: Option<&Path>) -> Option<Stri
         | Measure::Density(name)
         | Measure::Coverage(name)
         | Measure::Memorisation(name)
+        | Measure::CaptionMatch(name)
+        | Measure::DigitMatch(name)
         | Measure::PriorGain(name)
             if name != POINTS =>
         {
@@ -191,6 +193,12 @@ impl Judge {
     /// The rows of `drawn`'s view as this classifier wants them.
     pub fn readable(&self, rows: &[f32], drawn: &Drawn) -> Vec<f32> {
         symmetric(rows, drawn.view, drawn.levels)
+    }
+
+    /// The likeliest class of each row.
+    pub fn named(&self, drawn: &Drawn) -> Outcome<Vec<usize>> {
+        let (_, p) = self.look(&self.readable(&drawn.rows, drawn), drawn.rows.len() / drawn.n.max(1))?;
+        Ok(p.chunks_exact((p.len() / drawn.n.max(1)).max(1)).map(argmax).collect())
     }
 
     /// What it sees of rows in [−1, 1].

@@ -22,6 +22,8 @@ pub struct Draw<'a> {
     pub grey_levels: u16,
     /// The classes to draw in turn; empty for models that are not told.
     pub labels: Vec<usize>,
+    /// Where what is told is the number of a caption, the class that each speaks of; empty if that is not known.
+    pub classes: Option<Vec<usize>>,
     pub device: Device,
     pub chunk: usize,
 }
@@ -57,7 +59,8 @@ impl<'a> Draw<'a> {
             shape: subject.data.shape(),
             view: recipe.data.view,
             grey_levels: subject.data.levels().unwrap_or(256),
-            labels: if conditional { labels_in_turn(subject.data.classes()) } else { Vec::new() },
+            labels: if conditional { subject.data.told_in_turn() } else { Vec::new() },
+            classes: subject.data.captions().map(|all| all.all().iter().map(|caption| caption.says.digit).collect()),
             device: subject.device.clone(),
             chunk: CHUNK,
         }))
@@ -65,26 +68,36 @@ impl<'a> Draw<'a> {
 
     /// The same chain, guided so; what draws directly stays as it is.
     pub fn guided(&self, guidance: Guidance) -> Draw<'_> {
+        let mut draw = self.telling(self.labels.clone());
+        if let Way::Chain { sampler, .. } = &mut draw.way {
+            sampler.guidance = Some(guidance);
+        }
+        draw
+    }
+
+    /// The same way, told this in turn.
+    pub fn telling(&self, labels: Vec<usize>) -> Draw<'_> {
         let way = match &self.way {
             Way::Chain { denoise, levels, sampler } => Way::Chain {
                 denoise: Box::new(move |labels| denoise(labels)),
                 levels: levels.clone(),
-                sampler: Sampler { guidance: Some(guidance), ..sampler.clone() },
+                sampler: sampler.clone(),
             },
             Way::Direct(sample) => Way::Direct(Box::new(move |labels| sample(labels))),
         };
-        self.by(way)
+        Draw { labels, ..self.by(way) }
     }
 
     /// The same rows and classes, another way.
     pub fn by<'b>(&self, way: Way<'b>) -> Draw<'b> {
-        let Self { shape, view, grey_levels, labels, device, chunk, .. } = self;
+        let Self { shape, view, grey_levels, labels, classes, device, chunk, .. } = self;
         Draw {
             way,
             shape: shape.clone(),
             view: *view,
             grey_levels: *grey_levels,
             labels: labels.clone(),
+            classes: classes.clone(),
             device: device.clone(),
             chunk: *chunk,
         }
@@ -113,7 +126,11 @@ impl<'a> Draw<'a> {
                 rows[at]
             )));
         }
-        let labels = (!self.labels.is_empty()).then(|| (0..n).map(label).collect());
+        let class = |told: usize| match &self.classes {
+            Some(classes) => classes.get(told).copied(),
+            None => Some(told),
+        };
+        let labels = if self.labels.is_empty() { None } else { (0..n).map(|row| class(label(row))).collect() };
         Ok(self.drawn(rows, labels))
     }
 

@@ -112,13 +112,16 @@ struct Likelihoods<'a> {
     view: View<'a>,
     trainee: &'a dyn Trainee,
     /// The classes of the held-out rows.
-    labels: Option<&'a [u16]>,
+    labels: Option<Vec<usize>>,
 }
 
 impl<'a> Likelihoods<'a> {
     fn of_subject(subject: &Subject<'a>) -> Self {
-        let labels = subject.data.held_out().labels().filter(|_| subject.recipe.model.is_conditional());
-        Self { view: subject.trainee.view(), trainee: subject.trainee, labels: labels.map(|labels| labels.rows()) }
+        let held_out = subject.data.held_out();
+        let rows: Vec<usize> = (0..held_out.len()).collect();
+        let told = || subject.data.told(held_out, &rows, &mut Rng::new(0).fork("captions"));
+        let labels = if subject.recipe.model.is_conditional() { told() } else { None };
+        Self { view: subject.trainee.view(), trainee: subject.trainee, labels }
     }
 
     /// In nats, of `rows`, which are the held-out ones at `indices`.
@@ -126,8 +129,8 @@ impl<'a> Likelihoods<'a> {
         let exact = |model: &dyn Density, rows| -> Outcome<Vec<f64>> {
             Ok(numbers(model.log_prob(rows).unsqueeze_dim(1))?.into_iter().map(f64::from).collect())
         };
-        if let Some(labels) = self.labels {
-            let given: Vec<usize> = indices.iter().map(|&row| labels[row].into()).collect();
+        if let Some(labels) = &self.labels {
+            let given: Vec<usize> = indices.iter().map(|&row| labels[row]).collect();
             if let Some(model) = self.trainee.density_given(given.clone()) {
                 return exact(&*model, rows);
             }

@@ -3,7 +3,9 @@
 mod beholder;
 mod books;
 mod bound;
+mod caption;
 mod classifier;
+mod clip;
 mod draw;
 mod known;
 mod latents;
@@ -117,6 +119,9 @@ pub fn evaluate(subject: &Subject<'_>, plan: &Plan<'_>, mut tell: impl FnMut(Str
             measures.extend(line::measure(subject, plan, &drawn)?);
         }
         measures.extend(modes::measure(subject, plan, &drawn)?);
+        if plan.samples.is_none() && subject.data.captions().is_some() {
+            measures.extend(clip::score_samples(subject, &draw, plan, &mut tell)?);
+        }
         if let Some(name) = classifier::name_for(subject, plan.classifier) {
             tell(format!("comparing them with held-out rows by {name}"));
             match Judge::open(&name, plan.classifier, plan.runs, subject.device) {
@@ -126,6 +131,9 @@ pub fn evaluate(subject: &Subject<'_>, plan: &Plan<'_>, mut tell: impl FnMut(Str
                     measures.extend(judge.measure(&beholder, &seen, plan)?);
                     let labels = subject.data.held_out().labels().map(|labels| labels.rows());
                     measures.extend(judge.class_accuracy(&beholder, &seen, drawn.labels.as_deref(), labels));
+                    if plan.samples.is_none() {
+                        measures.extend(caption::measure(subject, &draw, &judge, plan, &mut tell)?);
+                    }
                     if let Some(uniform) = subject.trainee.uniform_codes().filter(|_| plan.samples.is_none()) {
                         tell("drawing codes uniformly, to compare the prior with".to_owned());
                         measures.push(prior::gain(&draw, uniform, &beholder, &seen, plan)?);
@@ -158,6 +166,9 @@ pub fn evaluate(subject: &Subject<'_>, plan: &Plan<'_>, mut tell: impl FnMut(Str
     if let Some(model) = subject.trainee.bent() {
         tell("the posterior on a grid".to_owned());
         measures.push(posterior::measure(subject, plan, model)?);
+    }
+    if let Some(model) = subject.trainee.clip() {
+        measures.push(clip::retrieval(subject, model)?);
     }
     if let Some(classifier) = subject.trainee.classifier() {
         measures.extend(classifier::accuracy(subject, classifier)?);

@@ -140,6 +140,9 @@ recipes!(
     "classifier-guidance-mnist",
     "latent-diffusion-digits",
     "latent-diffusion-fashion",
+    // Lecture 14: captions.
+    "clip-digits",
+    "text-digits",
 );
 
 /// The names, in the order of the list above.

@@ -80,6 +80,12 @@ pub enum Measure {
     Coverage(String),
     /// `memorisation@CLASSIFIER`: the chance that a sample is nearer to the training data than a held-out row is.
     Memorisation(String),
+    /// `caption-match@CLASSIFIER`: the share of samples that follow all of a caption whose combination was never shown.
+    CaptionMatch(String),
+    /// `digit-match@CLASSIFIER`: the share of them in which the classifier sees the digit.
+    DigitMatch(String),
+    /// `clip-score@CLIP`: the mean cosine of samples and their captions, by a model of both.
+    ClipScore(String),
     /// `prior-gain@CLASSIFIER`: the Fréchet distance of codes drawn uniformly over that of a learnt prior's samples.
     PriorGain(String),
     /// `usage@BOOK`: the share of a book's entries that held-out data name.
@@ -120,12 +126,18 @@ pub enum Measure {
     MutualInformation,
     /// `aggregate-divergence@held-out`: the divergence of the mean posterior from the prior, in nats.
     AggregateDivergence,
+    /// `thickness-match@samples`: the share of samples as thick as a caption of a combination that was never shown says.
+    ThicknessMatch,
+    /// `slant-match@samples`: the share of them that lean as it says.
+    SlantMatch,
+    /// `retrieval@held-out`: the share of held-out pictures whose caption is found among all combinations.
+    Retrieval,
     /// `samples-per-second`: the speed of sampling here.
     SamplesPerSecond,
 }
 
 /// What is measured on held-out data, and what needs nothing.
-const PLAIN: [(&str, Measure); 18] = [
+const PLAIN: [(&str, Measure); 21] = [
     ("mmd@held-out", Measure::Mmd),
     ("mmd-p@held-out", Measure::MmdP),
     ("bits-per-dimension@held-out", Measure::BitsPerDimension),
@@ -143,12 +155,15 @@ const PLAIN: [(&str, Measure); 18] = [
     ("active-units@held-out", Measure::ActiveUnits),
     ("mutual-information@held-out", Measure::MutualInformation),
     ("aggregate-divergence@held-out", Measure::AggregateDivergence),
+    ("thickness-match@samples", Measure::ThicknessMatch),
+    ("slant-match@samples", Measure::SlantMatch),
+    ("retrieval@held-out", Measure::Retrieval),
     ("samples-per-second", Measure::SamplesPerSecond),
 ];
 
 type OfClassifier = fn(String) -> Measure;
 /// What is measured with a classifier, or of a book.
-const OF_CLASSIFIER: [(&str, OfClassifier); 15] = [
+const OF_CLASSIFIER: [(&str, OfClassifier); 18] = [
     ("frechet", Measure::Frechet),
     ("frechet-ratio", Measure::FrechetRatio),
     ("rarest-class", Measure::RarestClass),
@@ -161,6 +176,9 @@ const OF_CLASSIFIER: [(&str, OfClassifier); 15] = [
     ("density", Measure::Density),
     ("coverage", Measure::Coverage),
     ("memorisation", Measure::Memorisation),
+    ("caption-match", Measure::CaptionMatch),
+    ("digit-match", Measure::DigitMatch),
+    ("clip-score", Measure::ClipScore),
     ("prior-gain", Measure::PriorGain),
     ("usage", Measure::Usage),
     ("perplexity", Measure::Perplexity),
@@ -181,6 +199,9 @@ impl fmt::Display for Measure {
             Self::Density(classifier) => ("density", classifier),
             Self::Coverage(classifier) => ("coverage", classifier),
             Self::Memorisation(classifier) => ("memorisation", classifier),
+            Self::CaptionMatch(classifier) => ("caption-match", classifier),
+            Self::DigitMatch(classifier) => ("digit-match", classifier),
+            Self::ClipScore(clip) => ("clip-score", clip),
             Self::PriorGain(classifier) => ("prior-gain", classifier),
             Self::Usage(book) => ("usage", book),
             Self::Perplexity(book) => ("perplexity", book),
@@ -204,7 +225,11 @@ impl FromStr for Measure {
         match OF_CLASSIFIER.iter().find(|(name, _)| *name == kind) {
             Some((_, measure)) if !with.is_empty() => Ok(measure(with.to_owned())),
             _ => {
-                let with = |name: &str| if matches!(name, "usage" | "perplexity") { "BOOK" } else { "CLASSIFIER" };
+                let with = |name: &str| match name {
+                    "usage" | "perplexity" => "BOOK",
+                    "clip-score" => "CLIP",
+                    _ => "CLASSIFIER",
+                };
                 let of_classifier = OF_CLASSIFIER.iter().map(|(name, _)| format!("`{name}@{}`", with(name)));
                 let all: Vec<String> = PLAIN.iter().map(|(name, _)| format!("`{name}`")).chain(of_classifier).collect();
                 Err(format!("unknown measure `{text}`, expected one of {}", all.join(", ")))

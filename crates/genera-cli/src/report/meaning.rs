@@ -35,6 +35,27 @@ pub fn of(measure: &str) -> Option<&'static str> {
             "Share of the samples that a classifier takes for the class that the model was told to draw. Held-out data of \
              each class score no more than the classifier's accuracy."
         }
+        "caption-match" => {
+            "Share of the samples that follow all of their caption: the digit as a classifier sees it, and the third of its \
+             digit that their measured thickness and slant fall in. The combinations were never shown."
+        }
+        "digit-match" => "Share of the samples in which a classifier sees the digit that their caption names.",
+        "thickness-match" => {
+            "Share of the samples whose lines, measured, are in the third of their digit that their caption names. Chance is a \
+             third."
+        }
+        "slant-match" => {
+            "Share of the samples whose slant, measured, is in the third of their digit that their caption names. Chance is a \
+             third."
+        }
+        "retrieval" => {
+            "Share of the held-out pictures whose own caption, of all combinations of digit, thickness and slant, is the nearest \
+             to them. Chance is one in ninety."
+        }
+        "clip-score" => {
+            "Mean cosine between samples and their captions in a space where pictures lie near their captions, beside that of \
+             held-out pictures."
+        }
         "prior-gain" => {
             "The Fréchet distance to held-out data of rows made of codes that are drawn uniformly, over that of the prior's \
              samples: how many times nearer the prior brings them."

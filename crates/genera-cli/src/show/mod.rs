@@ -1,6 +1,7 @@
 //! What a model can do beside drawing, as parts of its report: one file a capability.
 
 mod bijection;
+mod captions;
 mod elements;
 mod game;
 mod latents;
@@ -22,6 +23,7 @@ pub fn all(report: &mut Report, subject: &Subject<'_>, draw: &Draw<'_>, rng: &Rn
     styles::show(report, subject, draw, rng)?;
     game::show(report, subject)?;
     elements::show(report, subject, draw, rng)?;
+    captions::show(report, subject, draw, rng)?;
     bijection::show(report, subject)
 }
 

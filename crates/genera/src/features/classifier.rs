@@ -253,7 +253,7 @@ fn accuracy(scores: Tensor<2>, labels: &[usize]) -> f64 {
 }
 
 #[derive(Module, Debug)]
-struct Stage {
+pub(super) struct Stage {
     conv1: Conv2d,
     norm1: GroupNorm,
     conv2: Conv2d,
@@ -261,14 +261,14 @@ struct Stage {
 }
 
 impl Stage {
-    fn new(inputs: usize, outputs: usize, rng: &mut Rng, device: &Device) -> Self {
+    pub(super) fn new(inputs: usize, outputs: usize, rng: &mut Rng, device: &Device) -> Self {
         let norm = || GroupNorm::new(outputs / GROUP, outputs, 1e-5, device);
         let mut conv = |inputs| Conv2d::new(inputs, outputs, 3, ConvOptions::same(3), rng, device);
         Self { conv1: conv(inputs), norm1: norm(), conv2: conv(outputs), norm2: norm() }
     }
 
     /// `[B, H, W, C] -> [B, H/2, W/2, C']`.
-    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+    pub(super) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let h = self.norm1.forward_into(self.conv1.forward(x), Activation::Silu);
         avg_pool2x2(self.norm2.forward_into(self.conv2.forward(h), Activation::Silu))
     }

@@ -2,6 +2,7 @@
 
 mod augment;
 mod classifier;
+mod clip;
 mod described;
 #[cfg(test)]
 mod formula;
@@ -9,5 +10,6 @@ pub mod inception;
 mod source;
 
 pub use classifier::{Classifier, ClassifierConfig, ClassifierError};
+pub use clip::{Clip, ClipConfig, contrastive_loss};
 pub use described::{Described, DescribedConfig, DescribedError, Layer};
 pub use inception::Inception;

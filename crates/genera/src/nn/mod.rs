@@ -7,6 +7,7 @@
 
 mod activation;
 pub mod autoencoder;
+mod captioned;
 mod causal;
 mod conv;
 mod critic;
@@ -30,6 +31,7 @@ mod residual_critic;
 mod resnet;
 mod scorer;
 mod style_generator;
+mod text_encoder;
 mod transformer;
 pub mod unet;
 mod wavenet;
@@ -37,6 +39,7 @@ mod wavenet;
 use burn::tensor::{Int, Tensor};
 
 pub(crate) use activation::ActivationName;
+pub use captioned::{CaptionedUNet, CaptionedUNetConfig};
 pub use causal::{Alphabet, Causal, CausalError, Cursor, FullPass, Order, Told};
 pub use conv::Conv2d;
 pub use critic::{ConvCritic, ConvCriticConfig};
@@ -59,6 +62,7 @@ pub use residual_critic::{ResidualCritic, ResidualCriticConfig};
 pub use resnet::{ConditionalResNet, ConditionalResNetConfig};
 pub use scorer::{Additions, Critic, Labelled, Scorer};
 pub use style_generator::{Grown, StyleGenerator, StyleGeneratorConfig};
+pub use text_encoder::{END, PADDING, TextEncoder, TextEncoderConfig, TextStates};
 pub use transformer::{ImageGpt, ImageGptConfig};
 pub use unet::{UNet, UNetConfig};
 pub use wavenet::{WaveNet, WaveNetConfig};

@@ -2,7 +2,7 @@
 
 use genera_kernels::Activation;
 
-use super::config::{ConfigError, DownBlockType, TimeEmbeddingType, UNetConfig, UpBlockType};
+use super::config::{ConfigError, DownBlockType, MidBlockType, TimeEmbeddingType, UNetConfig, UpBlockType};
 
 /// No width, size or count of a sensible network is larger; products of a few of them fit 64 bits.
 const LARGEST: usize = 1 << 20;
@@ -28,6 +28,7 @@ impl UNetConfig {
         require(self.downsample_padding < 2, "downsample_padding", self.downsample_padding, || "use 0 or 1".into())?;
         self.check_groups()?;
         self.check_heads()?;
+        self.check_text()?;
         self.check_embedding()?;
         self.check_size()
     }
@@ -41,6 +42,7 @@ impl UNetConfig {
             ("attn_norm_num_groups", self.attn_norm_num_groups),
             ("num_class_embeds", self.num_class_embeds),
             ("num_train_timesteps", self.num_train_timesteps),
+            ("cross_attention_dim", self.cross_attention_dim),
         ];
         let optional = optional.into_iter().filter_map(|(key, value)| Some((key, value?)));
         let always = [
@@ -80,17 +82,31 @@ impl UNetConfig {
     fn check_heads(&self) -> Result<(), ConfigError> {
         let Some(width) = self.attention_head_dim else { return Ok(()) };
         let channels = &self.block_out_channels;
-        let down =
-            channels.iter().zip(&self.down_block_types).filter(|(_, kind)| **kind == DownBlockType::AttnDownBlock2D);
-        let up =
-            channels.iter().rev().zip(&self.up_block_types).filter(|(_, kind)| **kind == UpBlockType::AttnUpBlock2D);
-        let middle = channels.last().filter(|_| self.mid_block_type.is_some() && self.add_attention);
+        use {DownBlockType::*, UpBlockType::*};
+        let down = channels.iter().zip(&self.down_block_types);
+        let down = down.filter(|(_, kind)| matches!(kind, AttnDownBlock2D | CrossAttnDownBlock2D));
+        let up = channels.iter().rev().zip(&self.up_block_types);
+        let up = up.filter(|(_, kind)| matches!(kind, AttnUpBlock2D | CrossAttnUpBlock2D));
+        let reads = self.mid_block_type == Some(MidBlockType::UNetMidBlock2DCrossAttn);
+        let middle = channels.last().filter(|_| reads || self.mid_block_type.is_some() && self.add_attention);
         for channels in down.map(|(c, _)| c).chain(up.map(|(c, _)| c)).chain(middle) {
             require(width <= *channels, "attention_head_dim", width, || {
                 format!("is more than the {channels} channels of a level with attention")
             })?;
         }
         Ok(())
+    }
+
+    /// Blocks that attend to a text need to know how wide its states are.
+    fn check_text(&self) -> Result<(), ConfigError> {
+        let known = self.cross_attention_dim.is_some();
+        let problem = || "it attends to a text: give the width of its states, cross_attention_dim".to_owned();
+        let down = self.down_block_types.contains(&DownBlockType::CrossAttnDownBlock2D);
+        let up = self.up_block_types.contains(&UpBlockType::CrossAttnUpBlock2D);
+        let middle = self.mid_block_type == Some(MidBlockType::UNetMidBlock2DCrossAttn);
+        require(known || !down, "down_block_types", "CrossAttnDownBlock2D", problem)?;
+        require(known || !up, "up_block_types", "CrossAttnUpBlock2D", problem)?;
+        require(known || !middle, "mid_block_type", "UNetMidBlock2DCrossAttn", problem)
     }
 
     fn check_embedding(&self) -> Result<(), ConfigError> {
@@ -123,7 +139,7 @@ impl UNetConfig {
 }
 
 /// Nothing if `condition` holds; otherwise the error that names the key.
-pub(in crate::nn) fn require(
+pub(crate) fn require(
     condition: bool,
     key: &'static str,
     value: impl ToString,

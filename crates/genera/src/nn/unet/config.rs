@@ -43,6 +43,8 @@ pub enum DownBlockType {
     /// Residual blocks, the last of which halves the image.
     #[serde(alias = "UNetResResnetDownsampleBlock2D")]
     ResnetDownsampleBlock2D,
+    /// Residual blocks, each with attention to itself and to a text, then a convolution of stride two.
+    CrossAttnDownBlock2D,
 }
 
 /// The level at the bottom.
@@ -50,6 +52,8 @@ pub enum DownBlockType {
 pub enum MidBlockType {
     /// Two residual blocks, with attention between.
     UNetMidBlock2D,
+    /// Two residual blocks, with attention to itself and to a text between.
+    UNetMidBlock2DCrossAttn,
 }
 
 /// A level on the way up.
@@ -64,6 +68,8 @@ pub enum UpBlockType {
     /// Residual blocks, the last of which doubles the image.
     #[serde(alias = "UNetResResnetUpsampleBlock2D")]
     ResnetUpsampleBlock2D,
+    /// Residual blocks, each with attention to itself and to a text, then doubling and a convolution.
+    CrossAttnUpBlock2D,
 }
 
 /// What changes the resolution after a level with attention.
@@ -156,6 +162,9 @@ pub struct UNetConfig {
     pub num_class_embeds: Option<usize>,
     /// Number of times that a learnt time embedding has vectors for.
     pub num_train_timesteps: Option<usize>,
+    /// Width of the states of a text, if blocks attend to one: the key of diffusers' `UNet2DConditionModel`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cross_attention_dim: Option<usize>,
 }
 
 impl Default for UNetConfig {
@@ -190,6 +199,7 @@ impl Default for UNetConfig {
             class_embed_type: None,
             num_class_embeds: None,
             num_train_timesteps: None,
+            cross_attention_dim: None,
         }
     }
 }
@@ -199,6 +209,13 @@ impl UNetConfig {
     pub fn on(self, [channels, height, width]: [usize; 3], classes: Option<usize>) -> Self {
         let sample_size = Some([height, width]);
         Self { sample_size, in_channels: channels, out_channels: channels, num_class_embeds: classes, ..self }
+    }
+
+    /// Whether a block attends to a text.
+    pub fn attends_to_text(&self) -> bool {
+        self.down_block_types.contains(&DownBlockType::CrossAttnDownBlock2D)
+            || self.up_block_types.contains(&UpBlockType::CrossAttnUpBlock2D)
+            || self.mid_block_type == Some(MidBlockType::UNetMidBlock2DCrossAttn)
     }
 
     /// Width of the time embedding.

@@ -6,14 +6,33 @@ use genera_kernels::join_channels;
 use genera_rng::Rng;
 
 use super::attention::Attention;
-use super::config::{DownBlockType, ResampleType, TimeScaleShift, UNetConfig, UpBlockType};
+use super::config::{DownBlockType, MidBlockType, ResampleType, TimeScaleShift, UNetConfig, UpBlockType};
 use super::resnet::{Resample, ResnetBlock, Scale};
+use super::text::TextTransformer;
+use crate::nn::text_encoder::TextStates;
+
+/// What the pixels of a level attend to.
+#[derive(Module, Debug)]
+#[allow(clippy::large_enum_variant, reason = "there are few, and a box is no module")]
+enum Attending {
+    Pixels(Attention),
+    Text(TextTransformer),
+}
+
+impl Attending {
+    fn forward(&self, x: Tensor<4>, text: Option<&TextStates>) -> Tensor<4> {
+        match self {
+            Self::Pixels(attention) => attention.forward(x),
+            Self::Text(transformer) => transformer.forward(x, text),
+        }
+    }
+}
 
 /// Residual blocks, each perhaps with attention, then perhaps half the resolution.
 #[derive(Module, Debug)]
 pub(super) struct DownBlock {
     resnets: Vec<ResnetBlock>,
-    attentions: Vec<Attention>,
+    attentions: Vec<Attending>,
     downsamplers: Vec<Resample>,
 }
 
@@ -30,6 +49,7 @@ impl DownBlock {
             resnets: (0..config.layers_per_block).map(resnet).collect(),
             attentions: match kind {
                 DownBlockType::AttnDownBlock2D => attentions(outputs, config.layers_per_block, config, rng, device),
+                DownBlockType::CrossAttnDownBlock2D => texts(outputs, config.layers_per_block, config, rng, device),
                 DownBlockType::DownBlock2D | DownBlockType::ResnetDownsampleBlock2D => Vec::new(),
             },
             downsamplers: match (is_last, kind, config.downsample_type) {
@@ -38,7 +58,8 @@ impl DownBlock {
                 | (_, DownBlockType::AttnDownBlock2D, ResampleType::Resnet) => {
                     vec![Resample::resnet(outputs, Scale::Halve, config.style(), rng, device)]
                 }
-                (_, DownBlockType::DownBlock2D, _) | (_, DownBlockType::AttnDownBlock2D, ResampleType::Conv) => {
+                (_, DownBlockType::DownBlock2D | DownBlockType::CrossAttnDownBlock2D, _)
+                | (_, DownBlockType::AttnDownBlock2D, ResampleType::Conv) => {
                     vec![Resample::halving_conv(outputs, config.downsample_padding, rng, device)]
                 }
             },
@@ -46,11 +67,17 @@ impl DownBlock {
     }
 
     /// The image of the next level; every image on the way there is put on `skips`.
-    pub(super) fn forward(&self, mut x: Tensor<4>, time: &Tensor<2>, skips: &mut Vec<Tensor<4>>) -> Tensor<4> {
+    pub(super) fn forward(
+        &self,
+        mut x: Tensor<4>,
+        time: &Tensor<2>,
+        text: Option<&TextStates>,
+        skips: &mut Vec<Tensor<4>>,
+    ) -> Tensor<4> {
         for (i, resnet) in self.resnets.iter().enumerate() {
             x = resnet.forward(x, Some(time));
             if let Some(attention) = self.attentions.get(i) {
-                x = attention.forward(x);
+                x = attention.forward(x, text);
             }
             skips.push(x.clone());
         }
@@ -65,7 +92,7 @@ impl DownBlock {
 /// A residual block, perhaps attention, and another residual block.
 #[derive(Module, Debug)]
 pub(super) struct MidBlock {
-    attentions: Vec<Attention>,
+    attentions: Vec<Attending>,
     resnets: Vec<ResnetBlock>,
 }
 
@@ -80,15 +107,20 @@ impl MidBlock {
         let mut resnet =
             || ResnetBlock::new([channels; 2], Scale::Keep, config.style(), rng, device).divided_by(divisor);
         let resnets = vec![resnet(), resnet()];
-        let attention = config
-            .add_attention
-            .then(|| Attention::new(channels, groups, config.heads(channels), divisor, rng, device));
-        Self { attentions: attention.into_iter().collect(), resnets }
+        let attentions = match config.mid_block_type {
+            Some(MidBlockType::UNetMidBlock2DCrossAttn) => texts(channels, 1, config, rng, device),
+            _ if config.add_attention => {
+                let heads = config.heads(channels);
+                vec![Attending::Pixels(Attention::new(channels, groups, heads, divisor, rng, device))]
+            }
+            _ => Vec::new(),
+        };
+        Self { attentions, resnets }
     }
 
-    pub(super) fn forward(&self, x: Tensor<4>, time: &Tensor<2>) -> Tensor<4> {
+    pub(super) fn forward(&self, x: Tensor<4>, time: &Tensor<2>, text: Option<&TextStates>) -> Tensor<4> {
         let x = self.resnets[0].forward(x, Some(time));
-        let x = self.attentions.iter().fold(x, |x, attention| attention.forward(x));
+        let x = self.attentions.iter().fold(x, |x, attention| attention.forward(x, text));
         self.resnets[1].forward(x, Some(time))
     }
 }
@@ -98,7 +130,7 @@ impl MidBlock {
 #[derive(Module, Debug)]
 pub(super) struct UpBlock {
     resnets: Vec<ResnetBlock>,
-    attentions: Vec<Attention>,
+    attentions: Vec<Attending>,
     upsamplers: Vec<Resample>,
 }
 
@@ -121,6 +153,7 @@ impl UpBlock {
             resnets: (0..layers).map(resnet).collect(),
             attentions: match kind {
                 UpBlockType::AttnUpBlock2D => attentions(outputs, layers, config, rng, device),
+                UpBlockType::CrossAttnUpBlock2D => texts(outputs, layers, config, rng, device),
                 UpBlockType::UpBlock2D | UpBlockType::ResnetUpsampleBlock2D => Vec::new(),
             },
             upsamplers: match (is_last, kind, config.upsample_type) {
@@ -128,7 +161,8 @@ impl UpBlock {
                 (_, UpBlockType::ResnetUpsampleBlock2D, _) | (_, UpBlockType::AttnUpBlock2D, ResampleType::Resnet) => {
                     vec![Resample::resnet(outputs, Scale::Double, config.style(), rng, device)]
                 }
-                (_, UpBlockType::UpBlock2D, _) | (_, UpBlockType::AttnUpBlock2D, ResampleType::Conv) => {
+                (_, UpBlockType::UpBlock2D | UpBlockType::CrossAttnUpBlock2D, _)
+                | (_, UpBlockType::AttnUpBlock2D, ResampleType::Conv) => {
                     vec![Resample::doubling_conv(outputs, rng, device)]
                 }
             },
@@ -136,19 +170,32 @@ impl UpBlock {
     }
 
     /// The image of the next finer level; takes its share from the end of `skips`.
-    pub(super) fn forward(&self, mut x: Tensor<4>, time: &Tensor<2>, skips: &mut Vec<Tensor<4>>) -> Tensor<4> {
+    pub(super) fn forward(
+        &self,
+        mut x: Tensor<4>,
+        time: &Tensor<2>,
+        text: Option<&TextStates>,
+        skips: &mut Vec<Tensor<4>>,
+    ) -> Tensor<4> {
         for (i, resnet) in self.resnets.iter().enumerate() {
             let skip = skips.pop().expect("the way up has one residual block for each image of the way down");
             x = resnet.forward(join_channels(x, skip), Some(time));
             if let Some(attention) = self.attentions.get(i) {
-                x = attention.forward(x);
+                x = attention.forward(x, text);
             }
         }
         self.upsamplers.iter().fold(x, |x, upsampler| upsampler.forward(x, Some(time)))
     }
 }
 
-fn attentions(channels: usize, layers: usize, config: &UNetConfig, rng: &mut Rng, device: &Device) -> Vec<Attention> {
+fn attentions(channels: usize, layers: usize, config: &UNetConfig, rng: &mut Rng, device: &Device) -> Vec<Attending> {
     let groups = Some(config.norm_num_groups);
-    (0..layers).map(|_| Attention::new(channels, groups, config.heads(channels), 1.0, rng, device)).collect()
+    let attention = |_| Attention::new(channels, groups, config.heads(channels), 1.0, rng, device);
+    (0..layers).map(attention).map(Attending::Pixels).collect()
+}
+
+fn texts(channels: usize, layers: usize, config: &UNetConfig, rng: &mut Rng, device: &Device) -> Vec<Attending> {
+    let (groups, text) = (config.norm_num_groups, config.cross_attention_dim.unwrap_or(channels));
+    let transformer = |_| TextTransformer::new(channels, groups, config.heads(channels), text, rng, device);
+    (0..layers).map(transformer).map(Attending::Text).collect()
 }
