@@ -1,14 +1,15 @@
-//! How long freed memory is kept.
+//! Freed memory is kept.
 //!
 //! A training step frees what the next one needs again. mimalloc gives it back to the system after ten milliseconds
-//! unless it is told otherwise, and pages that are taken away and cleared anew cost a tenth to a quarter of a step. It
-//! reads its settings from the environment before anything else runs, so the program starts itself once more.
+//! unless it is told otherwise: pages that are taken away and cleared anew cost a tenth to a quarter of a step, and what comes
+//! back after a pause comes in small pages in the place of huge ones, which is as slow. It reads its settings from the
+//! environment before anything else runs, so the program starts itself once more.
 
-/// Milliseconds after which mimalloc gives memory back.
+/// Milliseconds after which mimalloc gives memory back: never.
 #[cfg(unix)]
 const DELAY: (&str, &str) = ("MIMALLOC_PURGE_DELAY", "-1");
 
-/// Starts the program again, in this very process, with memory kept for seconds; does nothing if the delay is set.
+/// Starts the program again, in this very process, with freed memory kept; does nothing if the delay is set.
 #[cfg(unix)]
 pub fn keep_freed_pages() {
     use std::os::unix::process::CommandExt;

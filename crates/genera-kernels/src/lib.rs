@@ -28,6 +28,9 @@
 //! | [`shift_pixels`] | sample by sample, in place | `shift.rs` |
 //! | [`adamw_step`], [`sum_of_squares`] | one pass over the buffers, in place | `optimizer.rs` |
 //!
+//! [`awake`] runs a training step or a sampling run whose operations follow each other closely, and keeps threads that wait for
+//! the next one from falling asleep.
+//!
 //! All rest on `simd/`: the matrix product, elementary functions, and loops over chunks in parallel. Results have the
 //! same bits for any number of threads, because no sum is cut by it, and a sample has the same bits in any batch.
 
