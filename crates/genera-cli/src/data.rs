@@ -36,6 +36,10 @@ impl Data {
             // The same points for every seed of the training: seeds compare trainings, not data sets.
             seed: 0,
         })?;
+        let split = match spec.levels {
+            Some(levels) => Split { train: in_levels(split.train, levels)?, test: in_levels(split.test, levels)? },
+            None => split,
+        };
         for part in [&split.train, &split.test] {
             part.viewed(spec.view)?;
             if part.is_empty() {
@@ -160,6 +164,16 @@ impl Data {
     pub fn first_rows(&self, part: &Dataset, n: usize) -> Outcome<Vec<f32>> {
         let indices: Vec<usize> = (0..n.min(part.len())).collect();
         self.rows(part, &indices, &mut Rng::new(0).fork("view"))
+    }
+}
+
+/// Pictures in fewer grey levels.
+fn in_levels(part: Dataset, levels: u16) -> Outcome<Dataset> {
+    match part {
+        Dataset::Images(images) => Ok(Dataset::Images(images.with_levels(levels)?)),
+        Dataset::Table(table) => {
+            Err(Failure::new(format!("data.levels: `{}` is a table and has no grey levels; remove it", table.name())))
+        }
     }
 }
 

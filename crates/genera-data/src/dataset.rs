@@ -96,6 +96,22 @@ impl Images {
         Ok(self)
     }
 
+    /// The same images in fewer grey levels: `l` of `K` becomes `⌊l K' / K⌋`, so that the dequantised intervals of the old
+    /// levels lie within those of the new ones where `K'` divides `K`.
+    ///
+    /// # Errors
+    /// If there are not 2 to `K` new levels.
+    pub fn with_levels(mut self, levels: u16) -> Result<Self> {
+        if !(2..=self.levels).contains(&levels) {
+            let what = format!("{levels} grey levels of {}; there must be 2 to {0}", self.levels);
+            return Err(Error::shape(&self.name, what));
+        }
+        let (old, new) = (u32::from(self.levels), u32::from(levels));
+        self.bytes.iter_mut().for_each(|byte| *byte = (u32::from(*byte) * new / old) as u8);
+        self.levels = levels;
+        Ok(self)
+    }
+
     /// The name of the set.
     pub fn name(&self) -> &str {
         &self.name
@@ -359,6 +375,17 @@ mod tests {
         assert_eq!(train.labels().unwrap().rows(), [0, 2, 1]);
         assert_eq!(test.labels().unwrap().rows(), [1, 0]);
         assert_eq!(test.labels().unwrap().classes(), ["0", "1", "2"]);
+    }
+
+    #[test]
+    fn fewer_levels_join_neighbours() {
+        let images = |levels| Images::new("x", [1, 1, 4], levels, vec![0, 7, 8, 15], None).unwrap();
+        assert_eq!(images(16).with_levels(2).unwrap().bytes(), [0, 0, 1, 1]);
+        assert_eq!(images(16).with_levels(4).unwrap().bytes(), [0, 1, 2, 3]);
+        assert_eq!(images(17).with_levels(17).unwrap(), images(17));
+        for levels in [0, 1, 17] {
+            assert!(images(16).with_levels(levels).is_err());
+        }
     }
 
     #[test]

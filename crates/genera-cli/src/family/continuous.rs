@@ -40,6 +40,9 @@ pub struct ContinuousSpec {
     /// So many first steps descend flow matching alone.
     #[serde(default)]
     pub matching_steps: u64,
+    /// How much the times of flow matching gather near the data; 0: not at all.
+    #[serde(default)]
+    pub matching_emphasis: f64,
 }
 
 impl Offers for ContinuousFlow<FieldMlp> {}
@@ -52,10 +55,18 @@ impl ContinuousSpec {
                 "model.evaluation.solver: a likelihood states its tolerance; let the steps be adaptive",
             ));
         }
-        let Self { training, evaluation, backward, kinetic, jacobian, flow_matching, matching_steps, .. } = *self;
         let net = self.net.init(data.train().features(), rng, device)?;
-        Ok(ContinuousFlowConfig { training, evaluation, backward, kinetic, jacobian, flow_matching, matching_steps }
-            .init(net)?)
+        let config = ContinuousFlowConfig {
+            training: self.training,
+            evaluation: self.evaluation,
+            backward: self.backward,
+            kinetic: self.kinetic,
+            jacobian: self.jacobian,
+            flow_matching: self.flow_matching,
+            matching_steps: self.matching_steps,
+            matching_emphasis: self.matching_emphasis,
+        };
+        Ok(config.init(net)?)
     }
 
     /// Exact up to the tolerance, or estimated with probes of the divergence.

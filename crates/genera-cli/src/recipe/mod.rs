@@ -69,6 +69,9 @@ pub struct DataSpec {
     /// The shape `[C, H, W]` to bring pictures to; only for folders of pictures and Parquet files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shape: Option<[usize; 3]>,
+    /// Grey levels to bring pictures to, at most as many as they have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub levels: Option<u16>,
     /// Whether captions of the pictures stand in the place of their classes; only for digits.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub captions: bool,

@@ -122,6 +122,13 @@ fn a_quick_start_is_flow_matching() {
     let number = |loss: Loss| f64::from(loss.value.into_scalar::<f32>());
     assert!((number(at(2)) - matching).abs() < 1e-6 * matching);
     assert_eq!(number(at(3)), number(whole));
+    // Gathered near the data: other times, where lines from the data to noise differ by all of the noise.
+    let gathered = flow(2, 2.5, ContinuousFlowConfig { matching_emphasis: 9.0, ..config });
+    let near = number(gathered.loss_at(0, batch(), &mut Rng::new(4)));
+    assert!((near - number(at(0))).abs() > 1e-3 * near, "{near}");
+    for emphasis in [-0.1, f64::NAN, 11.0] {
+        assert!(ContinuousFlowConfig { matching_emphasis: emphasis, ..config }.init(gathered.field.clone()).is_err());
+    }
 }
 
 #[test]
