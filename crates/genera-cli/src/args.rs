@@ -123,6 +123,10 @@ pub struct Sample {
     /// Draw each element from its K likeliest values only; for autoregressive models
     #[arg(long, value_name = "K", conflicts_with = "temperature")]
     pub top_k: Option<usize>,
+    /// Draw styles nearer to their mean, or normal noise no larger than X: 1 is a style-based generator itself, 0 its mean; for
+    /// models that draw directly
+    #[arg(long, value_name = "X", allow_negative_numbers = true, conflicts_with_all = ["temperature", "top_k"])]
+    pub truncation: Option<f64>,
     /// Start from this noise, [n, F] or [n, C, H, W], instead of drawing it
     #[arg(long, value_name = "FILE.npy")]
     pub noise: Option<PathBuf>,

@@ -5,6 +5,7 @@
 
 mod allocator;
 mod args;
+mod collapse;
 mod commands;
 mod compare;
 mod console;

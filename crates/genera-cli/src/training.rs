@@ -11,16 +11,19 @@ use genera_data::Batches;
 use genera_rng::Rng;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::collapse::Collapse;
 use crate::console::Console;
 use crate::data::Data;
 use crate::failure::{Failure, Outcome};
-use crate::family::Trainee;
-use crate::measure::{Draw, Subject};
+use crate::family::{Family, Trainee};
+use crate::measure::{Draw, Subject, modes};
 use crate::run::{EventFile, Log, LogLine, Picture, Progress, RunDir};
 use crate::signals;
 
 /// Rows of a preview.
 const PREVIEW: usize = 36;
+/// Samples among which modes are looked for.
+const AMONG: usize = 1000;
 
 /// How a session ended without an error.
 pub enum Ending {
@@ -63,6 +66,7 @@ impl<'a> Session<'a> {
             total: train.steps,
             window: Mean::default(),
             since_saved: Mean::default(),
+            collapse: Collapse::default(),
             display: Display::new(console, start.step, train.steps),
             started,
             before: start.seconds,
@@ -169,6 +173,12 @@ impl<'a> Session<'a> {
             step,
         };
         let Some(draw) = Draw::of_recipe(&subject)? else { return Ok(()) };
+        if matches!(recipe.model, Family::Adversarial(_)) && modes::are_known(self.data) {
+            let among = draw.rows(AMONG, &Rng::new(recipe.seed).fork("modes"))?;
+            if let Some([covered, known]) = modes::covered(self.data, &among)? {
+                self.watcher.see_modes(step, covered, known)?;
+            }
+        }
         // The same noise every time: one sees the same pictures become clear.
         let drawn = draw.rows(PREVIEW, &Rng::new(recipe.seed).fork("preview"));
         let drawn = match drawn {
@@ -201,6 +211,7 @@ struct Watcher {
     window: Mean,
     /// Since the last checkpoint.
     since_saved: Mean,
+    collapse: Collapse,
     display: Display,
     started: Instant,
     before: f64,
@@ -226,9 +237,17 @@ impl Observer for Watcher {
 impl Watcher {
     fn write(&mut self, step: u64) -> Outcome {
         let scalars = std::mem::take(&mut self.window).means();
+        self.collapse.look(step, &scalars).into_iter().for_each(|said| self.display.warn(said));
         let seconds = self.before + self.started.elapsed().as_secs_f64();
         self.events.scalars(step, scalars.iter().map(|(name, value)| (name.as_str(), *value)))?;
         self.log.append(&LogLine { step, seconds, scalars })
+    }
+
+    fn see_modes(&mut self, step: u64, covered: usize, known: usize) -> Outcome {
+        if let Some(said) = self.collapse.look_at_modes(step, covered, known) {
+            self.display.warn(said);
+        }
+        self.events.scalars(step, [("modes", covered as f64)])
     }
 }
 
@@ -251,8 +270,10 @@ impl Mean {
         self.sums.get(name).map_or(0.0, |sum| sum / self.count as f64)
     }
 
+    /// The log holds numbers: a mean that is none is left out.
     fn means(self) -> BTreeMap<String, f64> {
-        self.sums.iter().map(|(name, sum)| ((*name).to_owned(), sum / self.count as f64)).collect()
+        let mean = |(name, sum): (&&str, &f64)| ((*name).to_owned(), sum / self.count as f64);
+        self.sums.iter().map(mean).filter(|(_, mean)| mean.is_finite()).collect()
     }
 }
 
@@ -297,6 +318,13 @@ impl Display {
                     .note(format!("step {done}/{total}  loss {:.4}  {rate:.1} steps/s  {left:.0} s left", self.loss));
             }
             None => {}
+        }
+    }
+
+    fn warn(&self, what: String) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| self.console.warn(what)),
+            None => self.console.warn(what),
         }
     }
 

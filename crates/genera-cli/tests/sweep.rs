@@ -91,6 +91,17 @@ fn styles_are_drawn_towards_their_mean() {
     assert_eq!((sweeps.len(), sweeps[0]["kind"].as_str()), (1, Some("truncation of styles")));
     assert_eq!(values(&sweeps[0], "at"), [0.3, 0.5, 0.7, 0.85, 1.0]);
     fail(here, &["eval", "r", "--sweep=temperature"], 2, "no temperature to turn down");
+    let draw = |flags: &[&str], out: &str| {
+        succeed(here, &[&["sample", "r", "-n", "3", "--out", out], flags].concat());
+        std::fs::read(here.join(out)).unwrap()
+    };
+    let own = draw(&[], "own.npy");
+    assert_eq!(own, draw(&["--truncation", "1"], "one.npy"));
+    assert_ne!(own, draw(&["--truncation", "0.5"], "half.npy"));
+    let mean = draw(&["--truncation", "0"], "mean.npy");
+    let rows: Vec<&[u8]> = mean[mean.len() - 3 * 4 * 64..].chunks_exact(4 * 64).collect();
+    assert!(rows[0] == rows[1] && rows[1] == rows[2]);
+    fail(here, &["sample", "r", "--truncation", "-1"], 2, "--truncation");
     succeed(here, &["report", "r"]);
     let page = std::fs::read_to_string(here.join("r/report.html")).unwrap();
     for wanted in ["how far styles stay from their mean", "Straight ways between two styles", "Samples over time"] {

@@ -114,6 +114,20 @@ fn nonsense_is_refused_in_one_line() {
         (&["train", "wgan-gp-8gaussians", "--set", "train.accumulate=3"], 1, "train.accumulate is 3"),
         (&["train", "wgan-1d", "--set", "model.conditional=true"], 1, "no classes"),
         (&["train", "wgan-1d", "--set", "model.game.critic_steps=0"], 1, "critic_steps"),
+        (
+            &["train", "hinge-8gaussians", "--set", "model.game.objective={kind=\"hinge\",smoothing=0.3}"],
+            1,
+            "model.game.objective.smoothing: the kind `hinge` has no such setting",
+        ),
+        (
+            &["train", "sngan-fashion", "--set", "data.name=digits", "--set", "model.critic.net.halvings=5"],
+            1,
+            "halvings",
+        ),
+        (&["train", "fgan-gan", "--set", "model.critic.deviation=true"], 1, "critic.deviation"),
+        (&["train", "avb-toy", "--set", "model.encoder.contrast=1"], 1, "`contrast` is 1"),
+        (&["train", "realnvp-moons", "--set", "data.levels=2"], 1, "data.levels"),
+        (&["train", "realnvp-digits", "--set", "data.levels=18"], 1, "there must be 2 to 17"),
         (&["train", "planar-energy", "--set", "data.name=u2"], 1, "set data.name to \"u4\""),
         (&["train", "fgan-gan", "--set", "model.reference.deviation=0"], 1, "deviation"),
         (

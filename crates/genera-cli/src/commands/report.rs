@@ -9,6 +9,7 @@ use genera_rng::Rng;
 
 use super::{Context, Loaded};
 use crate::args::Report as Args;
+use crate::collapse::Collapse;
 use crate::data::{numbers, tensor};
 use crate::export::{Drawn, Picture};
 use crate::failure::{Failure, Outcome};
@@ -85,6 +86,7 @@ pub fn write(run: &RunDir, subject: &Subject<'_>, scores: Option<&Scores>, conte
         show::all(&mut report, subject, &draw, &Rng::new(0).fork("report"))?;
     }
     report.galleries.extend(previews(run)?);
+    report.galleries.extend(collapse(&log));
     write_atomically(out, render(&report).as_bytes())
 }
 
@@ -113,6 +115,14 @@ fn previews(run: &RunDir) -> Outcome<Option<Gallery>> {
     }
     let lead = "The same noise, as training goes on.".to_owned();
     Ok(Some(Gallery { id: "previews", title: "Samples over time", lead, pictures, ..Gallery::default() }))
+}
+
+/// What the log says of a game that failed.
+fn collapse(log: &[crate::run::LogLine]) -> Option<Gallery> {
+    let mut game = Collapse::default();
+    let said: Vec<String> = log.iter().flat_map(|line| game.look(line.step, &line.scalars)).collect();
+    let lead = format!("At {}.", said.join(". At "));
+    (!said.is_empty()).then(|| Gallery { id: "collapse", title: "Collapse", lead, ..Gallery::default() })
 }
 
 fn curves(log: &[crate::run::LogLine]) -> Vec<Curve> {

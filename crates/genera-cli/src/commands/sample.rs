@@ -35,7 +35,8 @@ pub fn run(context: &Context, args: &Sample) -> Outcome {
         if !args.caption.is_empty() {
             read(&mut draw, loaded.trainee.as_ref(), &args.caption)?;
         }
-        if let Some((flag, caution)) = caution(args) {
+        let styled = loaded.trainee.view().styles.is_some();
+        if let Some((flag, caution)) = caution(args, styled) {
             draw.way = cautious(&loaded, &draw, flag, caution)?;
         }
         let name = ("genera:recipe".to_owned(), recipe.name.clone());
@@ -46,7 +47,7 @@ pub fn run(context: &Context, args: &Sample) -> Outcome {
     if args.guidance.is_some() {
         return Err(unguidable());
     }
-    if let Some((flag, _)) = caution(args) {
+    if let Some((flag, _)) = caution(args, false) {
         return Err(Failure::Usage(format!("{flag}: it is for models that draw directly")));
     }
     if !args.caption.is_empty() {
@@ -63,9 +64,11 @@ pub fn run(context: &Context, args: &Sample) -> Outcome {
 }
 
 /// How much likelier than the model's own the samples shall be, and the flag that says so.
-fn caution(args: &Sample) -> Option<(&'static str, Caution)> {
+fn caution(args: &Sample, styled: bool) -> Option<(&'static str, Caution)> {
+    let truncation = if styled { Caution::Style } else { Caution::Truncation };
     let temperature = args.temperature.map(|factor| ("--temperature", Caution::Temperature(factor)));
-    temperature.or(args.top_k.map(|count| ("--top-k", Caution::Likeliest(count))))
+    let likeliest = args.top_k.map(|count| ("--top-k", Caution::Likeliest(count)));
+    temperature.or(likeliest).or(args.truncation.map(|at| ("--truncation", truncation(at))))
 }
 
 /// The model's way of drawing with caution.
@@ -78,7 +81,9 @@ fn cautious<'a>(loaded: &'a Loaded, draw: &Draw<'_>, flag: &str, caution: Cautio
         return Err(refused("it is for models that are not told the class of what they draw"));
     }
     if !caution.is_sound() {
-        return Err(refused("the value makes no sense: a temperature is at least 0, and k at least 1"));
+        return Err(refused(
+            "the value makes no sense: a temperature and the truncation of styles are at least 0, that of noise is above 0, and k is at least 1",
+        ));
     }
     // A draw of one says whether the model can.
     model.with_caution(caution).ok_or_else(|| refused("this model draws from nothing that it could be taken with"))?;

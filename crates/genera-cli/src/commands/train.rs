@@ -139,6 +139,16 @@ fn introduce(context: &Context, run: &RunDir, trainee: &dyn Trainee, data: &Data
         rayon::current_num_threads(),
         recipe.seed
     ));
+    if let Family::StyleGan(spec) = &recipe.model
+        && let grown @ 1.. = spec.net.growth.steps.iter().sum::<u64>()
+        && grown >= recipe.train.steps
+    {
+        let steps = recipe.train.steps;
+        console.warn(format!(
+            "the last stage begins after step {grown} and training ends after step {steps}: pictures stay coarse; lower \
+             model.net.growth.steps or raise train.steps"
+        ));
+    }
     if step > 0 {
         console.note(format!("{step} of {} steps are done", recipe.train.steps));
     }

@@ -11,7 +11,7 @@ mod known;
 mod latents;
 mod likelihood;
 mod line;
-mod modes;
+pub mod modes;
 mod points;
 mod posterior;
 mod prior;

@@ -4,6 +4,7 @@ use genera_metrics::{Mode, Points, modes};
 use serde_json::json;
 
 use super::{Plan, Subject, record};
+use crate::data::Data;
 use crate::export::Drawn;
 use crate::failure::Outcome;
 use crate::recipe::Measure;
@@ -11,7 +12,7 @@ use crate::run::{Baseline, Score};
 
 /// `modes@samples` and `near-modes@samples`, for mixtures of several round Gaussians; nothing for other data.
 pub fn measure(subject: &Subject<'_>, plan: &Plan<'_>, drawn: &Drawn) -> Outcome<Vec<Score>> {
-    let Some(known) = known(subject) else { return Ok(Vec::new()) };
+    let Some(known) = known(subject.data) else { return Ok(Vec::new()) };
     let width = known[0].centre.len();
     let found = modes(&Points::new(&drawn.rows, drawn.n, width)?, &known)?;
     let centres: Vec<&[f64]> = known.iter().map(|mode| mode.centre.as_slice()).collect();
@@ -34,9 +35,20 @@ pub fn measure(subject: &Subject<'_>, plan: &Plan<'_>, drawn: &Drawn) -> Outcome
     ])
 }
 
+/// Whether the data are a mixture whose modes are known.
+pub fn are_known(data: &Data) -> bool {
+    known(data).is_some()
+}
+
+/// How many modes the samples cover, of how many; none where they are not known.
+pub fn covered(data: &Data, drawn: &Drawn) -> Outcome<Option<[usize; 2]>> {
+    let Some(known) = known(data) else { return Ok(None) };
+    let found = modes(&Points::new(&drawn.rows, drawn.n, known[0].centre.len())?, &known)?;
+    Ok(Some([found.covered, known.len()]))
+}
+
 /// The modes of the data, where they are several and round.
-fn known(subject: &Subject<'_>) -> Option<Vec<Mode>> {
-    let data = subject.data;
+fn known(data: &Data) -> Option<Vec<Mode>> {
     let mixture = match (data.toy(), data.line()) {
         (Some(toy), _) => toy.density().mixture()?.clone(),
         (None, Some(line)) => line.density(),

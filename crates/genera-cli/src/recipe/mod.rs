@@ -6,6 +6,7 @@
 mod embedded;
 mod expect;
 mod overrides;
+mod stray;
 mod suggest;
 
 use std::path::Path;
@@ -13,6 +14,7 @@ use std::path::Path;
 use genera::diffusion::Sampler;
 use genera::train::{DescentConfig, Ema, OptimizerConfig, RateSchedule};
 use serde::{Deserialize, Serialize};
+use toml::Table;
 
 pub use embedded::{DEFAULT, names};
 pub use expect::{Expect, Measure, POINTS};
@@ -170,8 +172,15 @@ impl Recipe {
             let place = line.map_or_else(|| origin.to_owned(), |line| format!("{origin}, line {line}"));
             Failure::new(format!("{place}: {}", suggest::with_suggestion(&one_line(error.message()))))
         })?;
-        recipe.check().map_err(|error| error.during(origin))?;
+        let given = text.parse().unwrap_or_default();
+        recipe.refuse_stray(&given).and_then(|()| recipe.check()).map_err(|error| error.during(origin))?;
         Ok(recipe)
+    }
+
+    /// What of `given`, from which this was typed, no type looked at.
+    fn refuse_stray(&self, given: &Table) -> Outcome {
+        let typed = Table::try_from(self).map_err(|error| Failure::new(one_line(&error.to_string())))?;
+        stray::find(given, &typed).map_or(Ok(()), |line| Err(Failure::new(line)))
     }
 
     /// The recipe with `overrides` applied, each `a.b.c=value` with a TOML value.

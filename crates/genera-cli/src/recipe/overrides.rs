@@ -27,8 +27,9 @@ pub fn apply(recipe: &Recipe, overrides: &[String]) -> Outcome<Recipe> {
 }
 
 fn typed(table: Table) -> Result<Recipe, String> {
-    let recipe = Recipe::deserialize(table).map_err(|error| suggest::with_suggestion(&one_line(error.message())))?;
-    recipe.check().map_err(|failure| match failure {
+    let recipe =
+        Recipe::deserialize(table.clone()).map_err(|error| suggest::with_suggestion(&one_line(error.message())))?;
+    recipe.refuse_stray(&table).and_then(|()| recipe.check()).map_err(|failure| match failure {
         Failure::Failed(message) => message,
         other => format!("{other:?}"),
     })?;

@@ -16,7 +16,10 @@ const LONGEST: f64 = 0.9;
 
 pub fn show(report: &mut Report, subject: &Subject<'_>) -> Outcome {
     let Family::Adversarial(spec) = &subject.recipe.model else { return Ok(()) };
-    distances(report);
+    // Of the other games the critic's value is no distance.
+    if spec.game.objective == Objective::Wasserstein {
+        distances(report);
+    }
     let Some(frame) = report.planes.first().and_then(|plane| frame(&plane.data)) else { return Ok(()) };
     let judged = |side: usize| -> Outcome<Option<[Vec<f64>; 2]>> {
         let points = grid(frame, side).into_iter().flatten().map(|x| x as f32).collect();

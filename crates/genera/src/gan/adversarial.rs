@@ -7,9 +7,10 @@
 //! and turn name, so nothing random has to be saved.
 //!
 //! What is logged: `loss` (the generator's), `critic-value` (what the critic makes large, without penalties: an estimate of
-//! the divergence), on the line `distance` (the exact one of the same points), `penalty`, the norms of both gradients, `spread` (the standard deviation of samples over that of
-//! data: near 0 the generator has collapsed) and `vanished` (1 if no gradient reaches the generator any more; in a
-//! log, the share of such steps).
+//! the divergence), on the line `distance` (the exact one of the same points), `penalty`, the norms of both gradients,
+//! `spread` (the standard deviation of samples over that of data: near 0 the generator has collapsed) and `vanished` (1 if
+//! no gradient reaches the generator any more; in a log, the share of such steps). Both players follow one schedule of the
+//! learning rate, counted in steps of the game.
 
 use burn::module::Module;
 use burn::tensor::{Int, Tensor, TensorData};
@@ -76,6 +77,8 @@ impl Game {
         range(self.critic_steps > 0, "critic_steps", self.critic_steps as f64, "at least 1")?;
         let matching = self.feature_matching;
         range(matching >= 0.0 && matching.is_finite(), "feature_matching", matching, "finite and not negative")?;
+        let spectral = self.regularise.iter().filter(|one| matches!(one, Regulariser::Spectral { .. })).count();
+        range(spectral < 2, "regularise", spectral as f64, "spectral once at most")?;
         self.objective.check()?;
         self.regularise.iter().try_for_each(Regulariser::check)
     }
@@ -119,7 +122,7 @@ impl<G: Module + Generate, C: Module + Criticise> Adversarial<G, C> {
             _ => None,
         });
         let generator = Player::new(players.0, generator, steps)?;
-        let critic = Player::new(players.1, critic, steps * game.critic_steps as u64)?;
+        let critic = Player::new(players.1, critic, steps)?.in_turns(game.critic_steps);
         Ok(Self { game, generator, critic, spectral })
     }
 
@@ -231,7 +234,8 @@ impl<G: Module + Generate, C: Module + Criticise> Adversarial<G, C> {
         let x = generator.forward(Labelled { x: z, labels: labels.clone() });
         let spread = deviation(x.clone().inner()) / deviation(batch.x.clone());
         let mut value = self.game.objective.generator(critic.forward(Labelled { x: x.clone(), labels }));
-        let mut parts = vec![("spread", spread)];
+        // Data that do not vary have none, nor has one row.
+        let mut parts: Vec<_> = spread.is_finite().then_some(("spread", spread)).into_iter().collect();
         if self.game.feature_matching > 0.0 {
             let apart = critic.features(batch.x.clone()).mean_dim(0) - critic.features(x).mean_dim(0);
             let distance = apart.square().sum();

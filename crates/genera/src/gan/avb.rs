@@ -52,7 +52,7 @@ pub struct AvbConfig {
     pub critic: Vec<usize>,
     /// Turns of `T` for each of the autoencoder.
     pub critic_steps: usize,
-    /// `K`: draws behind the moments of adaptive contrast; 0 for the prior as contrast.
+    /// `K`: draws behind the moments of adaptive contrast, at least 2; 0 for the prior as contrast.
     #[serde(default)]
     pub contrast: usize,
 }
@@ -129,6 +129,9 @@ impl AvbConfig {
         some("latents", self.latents)?;
         some("noise", self.noise)?;
         some("critic_steps", self.critic_steps)?;
+        if self.contrast == 1 {
+            return Err(GanError::Contrast);
+        }
         let net = mlp(features + self.noise, &self.encoder, self.latents, Activation::Silu, rng, device)?;
         let adversary = mlp(features + 3 * self.latents, &self.critic, 1, Activation::Silu, rng, device)?;
         let encoder = ImplicitEncoder { net, noise: self.noise };
@@ -136,7 +139,7 @@ impl AvbConfig {
         Ok(Avb {
             config: self.clone(),
             model: Player::new(autoencoder, model, steps)?,
-            critic: Player::new(adversary, critic, steps * self.critic_steps as u64)?,
+            critic: Player::new(adversary, critic, steps)?.in_turns(self.critic_steps),
         })
     }
 }

@@ -68,6 +68,9 @@ impl DivergenceBoundConfig {
         if !(deviation > 0.0 && deviation.is_finite()) {
             return Err(GanError::Deviation(deviation));
         }
+        if self.critic.deviation {
+            return Err(GanError::Batchwise);
+        }
         let critic = self.critic.init(shape, None, rng, device)?;
         Ok(DivergenceBound { critic, divergence: self.divergence, reference: self.reference })
     }

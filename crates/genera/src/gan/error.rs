@@ -48,6 +48,20 @@ pub enum GanError {
     /// A number of the game or of a descent.
     #[error(transparent)]
     Descent(#[from] ConfigError),
+    /// More halvings of an image than its sides have.
+    #[error("an image of side {side} has nothing left after {halvings} halvings; take fewer `halvings`")]
+    Halvings {
+        /// The side.
+        side: usize,
+        /// How often.
+        halvings: usize,
+    },
+    /// A witness whose values depend on the other rows of a batch.
+    #[error("a witness that sees the deviation of its batch is no function of a row: set `critic.deviation` to false")]
+    Batchwise,
+    /// A single draw, which has no deviation.
+    #[error("`contrast` is 1, and one draw has no deviation; take 0 for none, or at least 2")]
+    Contrast,
     /// A deviation that is none.
     #[error("the deviation of the reference is {0}; it must be finite and above zero")]
     Deviation(f64),

@@ -74,7 +74,14 @@ impl CriticConfig {
             }
             CriticNetConfig::Residual(config) => {
                 some("channels", config.channels)?;
-                CriticNet::Residual(config.init(image(shape)?, rng, device))
+                let (shape, halvings) = (image(shape)?, config.halvings);
+                // A last odd row is left out, so a side has as many halvings as its logarithm is whole.
+                if let Some(side) =
+                    shape[1..].iter().find(|side| side.checked_ilog2().is_none_or(|n| (n as usize) < halvings))
+                {
+                    return Err(GanError::Halvings { side: *side, halvings });
+                }
+                CriticNet::Residual(config.init(shape, rng, device))
             }
         };
         Ok(Critic::new(net, Additions { classes, deviation: self.deviation }, rng, device))

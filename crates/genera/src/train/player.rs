@@ -17,6 +17,8 @@ use crate::weights::{Weights, WeightsError, apply, collect};
 pub struct Player<M> {
     config: DescentConfig,
     steps: u64,
+    /// Steps of this player that count as one for its learning rate.
+    turns: u64,
     /// Away while the optimiser moves it: a second holder of its arrays would keep it from working in place.
     model: Option<M>,
     optimizer: Optimizer,
@@ -35,7 +37,13 @@ impl<M: Module> Player<M> {
         let model = model.train();
         let optimizer = Optimizer::new(config.optimizer, &model);
         let average = config.ema.map(|ema| (ema, Average::of(&model)));
-        Ok(Self { config, steps, model: Some(model), optimizer, average, plain: OnceCell::new() })
+        Ok(Self { config, steps, turns: 1, model: Some(model), optimizer, average, plain: OnceCell::new() })
+    }
+
+    /// With so many steps for each that the learning rate counts: one who moves more often than the other of a game has the
+    /// other's rate all the same.
+    pub fn in_turns(self, turns: usize) -> Self {
+        Self { turns: turns.max(1) as u64, ..self }
     }
 
     /// How many steps have been taken.
@@ -79,7 +87,7 @@ impl<M: Module> Player<M> {
             None => gradients,
         };
         let done = self.steps_taken();
-        let rate = self.config.optimizer.learning_rate() * self.config.rate.factor(done, self.steps);
+        let rate = self.config.optimizer.learning_rate() * self.config.rate.factor(done / self.turns, self.steps);
         self.plain.take();
         let average = self.average.as_mut().map(|(ema, average)| (average, ema.decay_at(done)));
         let model = self.model.take();
@@ -113,7 +121,7 @@ impl<M: Module> Player<M> {
             None => None,
         };
         let (config, steps) = (self.config, self.steps);
-        Ok(Self { config, steps, model: Some(model), optimizer, average, plain: OnceCell::new() })
+        Ok(Self { config, steps, turns: self.turns, model: Some(model), optimizer, average, plain: OnceCell::new() })
     }
 
     /// Whether an average is kept.

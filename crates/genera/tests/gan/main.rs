@@ -6,6 +6,7 @@ mod laws;
 mod parity;
 mod style;
 mod theory;
+mod values;
 
 use genera::Rng;
 use genera::burn::tensor::{Device, Tensor, TensorData};
