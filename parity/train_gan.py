@@ -66,6 +66,22 @@ def generator_loss(kind, fake):
     return F.softplus(-fake).mean() if kind == "non-saturating" else -fake.mean()
 
 
+def refuse_what_is_not_mirrored(model, train):
+    """The same numbers for other games would compare nothing."""
+    game, rate = model["game"], train.get("rate", {"kind": "constant"})
+    others = {
+        "model.conditional": model.get("conditional", False),
+        "model.critic.deviation": model["critic"].get("deviation", False),
+        "model.generator.noise": model["generator"].get("noise", {"kind": "normal"})["kind"] != "normal",
+        "model.game.feature_matching": game.get("feature_matching", 0.0) != 0.0,
+        "model.game.objective.smoothing": game["objective"].get("smoothing", 0.0) != 0.0,
+        "train.rate": rate["kind"] != "constant" or rate.get("warmup", 0) != 0,
+        "train.clip_norm": train.get("clip_norm") is not None,
+    }
+    for name, differs in others.items():
+        assert not differs, f"{name} is not mirrored here"
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--recipe", required=True)
@@ -80,6 +96,7 @@ def main():
 
     recipe = json.load(open(options.recipe))
     model, train = recipe["model"], recipe["train"]
+    refuse_what_is_not_mirrored(model, train)
     torch.manual_seed(options.seed)
     data, shape = images(options.data)
     latents = model["generator"]["latents"]

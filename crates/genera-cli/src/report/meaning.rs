@@ -116,7 +116,7 @@ pub fn of(measure: &str) -> Option<&'static str> {
              witness and below 0 only by chance."
         }
         "posterior-gain" => {
-            "How far the best Gaussians are from the known posteriors, over how far the learnt posterior is: divergences on a \
+            "How far the best Gaussians of independent coordinates are from the known posteriors, over how far the learnt posterior is: divergences on a \
              grid. At 1 an encoder without a density gains nothing."
         }
         "memorisation" => {

@@ -52,7 +52,8 @@ fn divergences(avb: &Avb<Bend>) -> [f64; 2] {
     each.into_iter().fold([0.0; 2], |sum, more| [sum[0] + more[0], sum[1] + more[1]])
 }
 
-/// An encoder without a density comes nearer to a bent posterior than any Gaussian could, by a factor of three.
+/// An encoder without a density comes nearer to a bent posterior than any Gaussian of independent coordinates could, which is
+/// what the usual encoder is: by a factor of three.
 #[test]
 fn an_implicit_posterior_bends() {
     let [implicit, best] = divergences(&trained(&config(0), [1e-3, 1e-3], 800));
