@@ -8,6 +8,8 @@ use crate::commands::Keep;
 use crate::device::DeviceName;
 use crate::measure::SweepRequest;
 use crate::metrics::Also;
+use crate::solver;
+use genera::diffusion::Solver;
 use genera::features::inception::Resize;
 
 /// Train, sample, score and report on deep generative models.
@@ -102,11 +104,12 @@ pub struct Sample {
     /// The seed of the noise
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
-    /// ddpm, ddim, euler, heun, dpm-solver++, euler-maruyama, reverse-diffusion, stochastic-heun or probability-flow
-    /// [default: the recipe's]
-    #[arg(long, value_name = "NAME")]
-    pub solver: Option<String>,
-    /// Steps of the solver [default: the recipe's]
+    /// ddpm, ddim, euler, heun, dpm-solver++, euler-maruyama, reverse-diffusion, stochastic-heun or probability-flow;
+    /// langevin, where the recipe has a corrector; consistency, of consistency models alone [default: the recipe's].
+    /// Another solver than the recipe's goes without the recipe's corrector
+    #[arg(long, value_name = "NAME", value_parser = solver::named)]
+    pub solver: Option<Solver>,
+    /// Steps of the solver [default: the recipe's]; not for probability-flow, which takes as many as it needs
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub steps: Option<u32>,
     /// Noise that DDIM adds: 0 none, 1 as much as DDPM
@@ -161,6 +164,9 @@ pub struct Restore {
     /// How strongly samples are drawn towards what is seen: 0 not at all, 1 as the formula says
     #[arg(long, value_name = "X", default_value_t = 1.0)]
     pub scale: f64,
+    /// How strongly samples are drawn towards the class of each picture, as of `genera sample` [default: the recipe's]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    pub guidance: Option<f64>,
     /// How many held-out pictures
     #[arg(short, long = "count", value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub n: u32,
@@ -198,9 +204,17 @@ pub struct Eval {
     pub classifier: Option<PathBuf>,
     /// Draw with more and more caution as well, and measure what it does to fidelity and variety: `temperature` or
     /// `truncation` of the model's noise (of a StyleGAN's styles), or `guidance` towards classes, with values if not the
-    /// usual ones (temperature=0.5,0.8,1), or all that the model has (repeatable)
+    /// usual ones (temperature=0.5,0.8,1), or all of these that the model has; or in more and more `steps` of a diffusion's
+    /// solver (steps=10,20,50), with the evaluations of the network that a sample costs (repeatable)
     #[arg(long, value_name = "KIND[=VALUE,...]", num_args = 0..=1, require_equals = true, default_missing_value = "all")]
     pub sweep: Vec<SweepRequest>,
+    /// The solver of `--sweep=steps`, as of `genera sample`; sweeps of several solvers are kept side by side
+    /// [default: the recipe's]
+    #[arg(long, value_name = "NAME", value_parser = solver::named, requires = "sweep")]
+    pub solver: Option<Solver>,
+    /// Noise that DDIM adds in `--sweep=steps`: 0 none, 1 as much as DDPM
+    #[arg(long, value_name = "X", requires = "sweep")]
+    pub eta: Option<f64>,
     /// 95 % intervals of what compares samples with data, from so many pairs of random halves; each measures anew
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(10..))]
     pub intervals: Option<u32>,

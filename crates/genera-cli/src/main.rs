@@ -25,6 +25,7 @@ mod run;
 mod seen;
 mod show;
 mod signals;
+mod solver;
 mod training;
 
 use std::process::ExitCode;

@@ -118,7 +118,11 @@ fn what_has_no_dial_says_so() {
     fail(here, &["eval", "r", "--sweep"], 2, "no caution to turn down");
     fail(here, &["eval", "r", "--sweep=truncation"], 2, "no truncation to turn down");
     fail(here, &["eval", "r", "--sweep=guidance"], 2, "no guidance to turn down");
-    fail(here, &["eval", "r", "--sweep=cold"], 2, "neither temperature, truncation, guidance nor all");
+    fail(here, &["eval", "r", "--sweep=cold"], 2, "neither temperature, truncation, guidance, steps nor all");
+    fail(here, &["eval", "r", "--sweep=steps=5,11"], 1, "11 sampling steps of a chain of 10");
+    fail(here, &["eval", "r", "--sweep=steps", "--solver", "probability-flow"], 2, "tolerance");
+    fail(here, &["eval", "r", "--sweep=steps", "--eta", "1"], 1, "only the ddim solver reads eta");
+    fail(here, &["eval", "r", "--solver", "ddim"], 2, "--sweep");
     fail(here, &["eval", "r", "--sweep=temperature=0"], 2, "no positive number");
     assert_eq!(std::fs::read(here.join("r/scores.json")).unwrap(), before);
     assert!(text(&genera(here).args(["eval", "--help"]).output().unwrap().stdout).contains("--sweep"));
@@ -147,9 +151,11 @@ fn guidance_is_swept_with_class_accuracy() {
     succeed(here, &["train", "guided.toml", "--out", "r"]);
     assert!(succeed(here, &["eval", "r", "--sweep=guidance=2"]).contains("accuracy"));
     let scores: Value =
-        serde_json::from_str(&succeed(here, &["eval", "r", "--sweep=guidance=0,1,3", "--json"])).unwrap();
+        serde_json::from_str(&succeed(here, &["eval", "r", "--sweep=guidance=-1,1,3", "--json"])).unwrap();
     let sweep = &scores["sweeps"][0];
     assert_eq!((sweep["kind"].as_str(), sweep["points"].as_array().unwrap().len()), (Some("guidance"), 3));
+    // Four steps, each of which asks with and without the class unless the scale is 1.
+    assert_eq!(values(sweep, "evaluations"), [8.0, 4.0, 8.0]);
     assert!(values(sweep, "accuracy").iter().all(|share| (0.0..=1.0).contains(share)), "{sweep}");
     assert!(values(sweep, "frechet")[0] != values(sweep, "frechet")[2]);
     let measures = scores["measures"].as_array().unwrap();
@@ -157,4 +163,50 @@ fn guidance_is_swept_with_class_accuracy() {
     succeed(here, &["report", "r"]);
     let page = std::fs::read_to_string(here.join("r/report.html")).unwrap();
     assert!(page.contains("scale of guidance") && page.contains("class accuracy"));
+}
+
+/// What samples are worth in few steps and in many, by one solver and by another, and what they cost.
+#[test]
+fn steps_are_swept_with_their_evaluations() {
+    let scratch = tempdir().unwrap();
+    let here = scratch.path();
+    let recipe = r#"
+        name = "stepped"
+        title = "Digits, hardly learnt"
+        data = { name = "digits", view = "symmetric" }
+        model = { family = "diffusion", schedule = { kind = "cosine", steps = 40 }, net = { kind = "mlp", width = 16 } }
+        sample = { steps = 10, corrector = { steps = 1, size = { relative = 0.1 } } }
+        measure = { samples = 60, likelihood_rows = 2 }
+        [train]
+        steps = 2
+        batch_size = 8
+        optimizer = { kind = "sgd", learning_rate = 1e-4 }
+        checkpoint_every = 2
+    "#;
+    std::fs::write(here.join("stepped.toml"), recipe).unwrap();
+    succeed(here, &["train", "stepped.toml", "--out", "r"]);
+    let swept = |more: &[&str]| -> Vec<Value> {
+        let line = succeed(here, &[&["eval", "r", "--json"][..], more].concat());
+        serde_json::from_str::<Value>(&line).unwrap()["sweeps"].as_array().unwrap().clone()
+    };
+    let own = swept(&["--sweep=steps=4,2"]);
+    assert_eq!((own.len(), own[0]["kind"].as_str()), (1, Some("steps of ancestral")));
+    assert_eq!((values(&own[0], "at"), values(&own[0], "evaluations")), (vec![2.0, 4.0], vec![4.0, 8.0]));
+    assert_eq!(own[0]["by"], "digits-classifier");
+    assert!(values(&own[0], "frechet").iter().all(|distance| *distance > 0.0));
+    // Other solvers go without the recipe's corrector, and their sweeps stay beside its own.
+    swept(&["--sweep=steps=4", "--solver", "ddim", "--eta", "1"]);
+    let all = swept(&["--sweep=steps", "--solver", "heun"]);
+    let of = |kind: &str| all.iter().find(|sweep| sweep["kind"] == kind).unwrap_or_else(|| panic!("{kind}"));
+    assert_eq!(values(of("steps of ddim, eta 1"), "evaluations"), [4.0]);
+    // The last of Heun's steps is Euler's; the chain of 40 levels serves no more.
+    assert_eq!(values(of("steps of heun"), "at"), [5.0, 10.0, 20.0]);
+    assert_eq!(values(of("steps of heun"), "evaluations"), [9.0, 19.0, 39.0]);
+    let text_of = succeed(here, &["eval", "r", "--sweep=steps=4"]);
+    assert!(text_of.contains("steps of ancestral of 60 samples each") && text_of.contains("evaluations"), "{text_of}");
+    succeed(here, &["report", "r"]);
+    let page = std::fs::read_to_string(here.join("r/report.html")).unwrap();
+    for wanted in ["In few steps", "Fréchet distance by digits-classifier", "evaluations of the network"] {
+        assert!(page.contains(wanted), "{wanted}");
+    }
 }

@@ -143,6 +143,13 @@ fn nonsense_is_refused_in_one_line() {
         (&["train", "stylegan-digits", "--set", "model.game.critic_steps=2"], 1, "train.accumulate is 1"),
         (&["train", "avb-toy", "--set", "model.encoder.latents=3"], 1, "two latents"),
         (&["train", "avb-digits", "--set", "data.view=unit"], 1, "bernoulli is for bits"),
+        (&["train", "ddpm-digits", "--set", "data.view=unit"], 1, "set it to symmetric"),
+        (&["train", "ddpm-digits", "--set", "data.view=dequantised"], 1, "model.likelihood = {}"),
+        (&["train", "reflow-moons", "--set", "model.reflow.first=1.0"], 1, "reflow.first is 1"),
+        (&["train", "consistency-moons", "--set", "sample.solver=heun"], 1, "sample.solver"),
+        (&["train", "ddpm-moons", "--set", "sample.solver=consistency"], 1, "model.consistency"),
+        (&["train", "ddpm-moons", "--set", "sample.tolerance=1e-3"], 1, "tolerance"),
+        (&["train", "ddpm-moons", "--set", "sample.offset=1"], 1, "offset"),
         (&["train", "no/such/run", "--resume"], 1, "no/such/run"),
         (&["sample", "nowhere"], 1, "nowhere"),
         (&["sample", "."], 1, "model_index.json"),
@@ -259,8 +266,13 @@ fn guidance_and_further_solvers() {
     let output = run_tiny(here, 5, "r", &conditional);
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert!(text(&output.stdout).contains("kl@fresh"), "{}", text(&output.stdout));
+    let scores: serde_json::Value = serde_json::from_slice(&fs::read(here.join("r/scores.json")).unwrap()).unwrap();
+    let nats = scores["measures"].as_array().unwrap().iter().find(|score| score["measure"] == "nats@held-out").unwrap();
+    assert!(nats["record"]["evaluations"].as_f64().unwrap() > 5.0, "{nats}");
     for solver in ["euler-maruyama", "reverse-diffusion", "stochastic-heun", "probability-flow"] {
-        let draw = ["sample", "r", "-n", "12", "--steps", "5", "--solver", solver, "--guidance", "2", "--out"];
+        let steps = if solver == "probability-flow" { &[][..] } else { &["--steps", "5"] };
+        let draw = ["sample", "r", "-n", "12", "--solver", solver, "--guidance", "2"];
+        let draw = [&draw[..], steps, &["--out"]].concat();
         succeed(here, &[&draw[..], &["a.npy"]].concat());
         succeed(here, &[&draw[..], &["b.npy", "--chunk", "4", "--threads", "1"]].concat());
         assert_eq!(fs::read(here.join("a.npy")).unwrap(), fs::read(here.join("b.npy")).unwrap(), "{solver}");
@@ -272,6 +284,8 @@ fn guidance_and_further_solvers() {
     assert!(draw("1") != draw("4") && draw("0") != draw("1"));
     fail(here, &["sample", "r", "--guidance", "nan"], 1, "guidance.scale");
     fail(here, &["sample", "r", "--solver", "langevin"], 1, "corrector");
+    fail(here, &["sample", "r", "--solver", "consistency"], 2, "model.consistency");
+    fail(here, &["sample", "r", "--solver", "probability-flow", "--steps", "5"], 2, "tolerance");
     let hostile =
         genera(here).args(["sample", "r", "-n", "4", "--guidance", "1e6", "--out", "d.npy"]).output().unwrap();
     assert!(matches!(hostile.status.code(), Some(0 | 1)), "{}", text(&hostile.stderr));
@@ -280,6 +294,39 @@ fn guidance_and_further_solvers() {
     fail(here, &["sample", "plain", "--guidance", "2"], 2, "label_dropout");
     let refused = tiny(5, "refused", &["--set", "sample.guidance={scale=2.0}"]);
     fail(here, &refused.iter().map(String::as_str).collect::<Vec<_>>(), 1, "label_dropout");
+}
+
+/// Models that are trained in two parts, the first a fraction of all steps.
+#[test]
+fn two_parts_keep_their_boundary_and_their_samplers() {
+    let scratch = tempdir().unwrap();
+    let here = scratch.path();
+    let train = |recipe: &str, more: &[&str]| {
+        let mut arguments = vec!["train", recipe, "--out", recipe];
+        for set in ["train.steps=4", "train.batch_size=16", "measure={samples=20,likelihood_rows=2,permutations=10}"] {
+            arguments.extend(["--set", set]);
+        }
+        succeed(here, &[&arguments[..], more].concat());
+    };
+    let small = ["--set", "data.points=200", "--set", "model.net={kind=\"mlp\",width=16,layers=1}"];
+    train("consistency-moons", &small);
+    fail(here, &["train", "consistency-moons", "--resume", "--set", "train.steps=8"], 1, "first part");
+    succeed(here, &["train", "consistency-moons", "--resume"]);
+    // A student says where the flow ends, which other solvers take for a mean.
+    let sample = ["sample", "consistency-moons", "-n", "4", "--out", "a.npy", "--solver"];
+    succeed(here, &[&sample[..], &["consistency", "--steps", "3"]].concat());
+    fail(here, &[&sample[..], &["ddim"]].concat(), 2, "where the flow ends");
+
+    // Codes are guided as rows are.
+    train("latent-diffusion-digits", &["--set", "model.net={kind=\"mlp\",width=16,layers=1}"]);
+    let drawn = |scale: &str| {
+        let sample = ["sample", "latent-diffusion-digits", "-n", "4", "--guidance", scale, "--out", "b.npy"];
+        succeed(here, &sample);
+        fs::read(here.join("b.npy")).unwrap()
+    };
+    assert!(drawn("1") != drawn("4"));
+    fail(here, &["sample", "latent-diffusion-digits", "--guidance", "nan"], 1, "guidance.scale");
+    succeed(here, &["eval", "latent-diffusion-digits", "--sweep=guidance=0,2"]);
 }
 
 /// Held-out digits, parts of which are hidden: what comes back agrees with what was seen, by either way.
@@ -310,6 +357,7 @@ fn pictures_are_restored() {
     let once = samples();
     restored(&["--out", "x.npy", "--threads", "1"]);
     assert_eq!(once, samples());
+    fail(here, &["restore", "r", "--guidance", "2"], 2, "label_dropout");
     fail(here, &["restore", "r", "--keep", "nothing"], 2, "coarse=2");
     fail(here, &["restore", "r", "--keep", "coarse=2", "--replace"], 2, "--replace");
     fail(here, &["restore", "r", "--keep", "coarse=99"], 1, "factor");
@@ -317,6 +365,24 @@ fn pictures_are_restored() {
     fail(here, &["restore", "r", "--scale", "nan"], 2, "finite");
     assert!(run_tiny(here, 5, "plane", &[]).status.success());
     fail(here, &["restore", "plane"], 1, "pictures");
+
+    // A recipe's guidance is that of its restorations too, in either way; rows that finish early leave the others in peace.
+    let guided = ["--set", "model.label_dropout=0.2", "--set", "sample.guidance={scale=3.0}"];
+    let train = [&train[..2], &["--out", "g"], &train[4..]].concat();
+    genera(here).args(train).args(little).args(guided).output().unwrap();
+    for way in [&["--keep", "top"][..], &["--keep", "top", "--replace"]] {
+        let restored = |more: &[&str]| {
+            let line = ["restore", "g", "-n", "2", "--draws", "2", "--steps", "5", "--out", "g.npy"];
+            succeed(here, &[&line[..], way, more].concat());
+            fs::read(here.join("g.npy")).unwrap()
+        };
+        let own = restored(&[]);
+        assert!(own == restored(&["--guidance", "3"]) && own != restored(&["--guidance", "1"]), "{way:?}");
+    }
+    let flow = ["--set", "sample={solver=\"probability-flow\",tolerance=1e-2}"];
+    let train = ["train", "ddpm-digits", "--out", "f", "--set", net, "--set", "train.steps=5"];
+    genera(here).args(train).args(little).args(flow).output().unwrap();
+    succeed(here, &["restore", "f", "-n", "2", "--draws", "2", "--replace", "--out", "f.npy"]);
 
     // A model of pixels keeps those that it knows to the bit, whatever their place, and draws the others.
     let net = "model.net={kind=\"made\",width=32}";

@@ -1,12 +1,14 @@
 //! The stochastic equations of diffusion, forwards and backwards, against a mixture whose score is known.
 
+use std::cell::Cell;
+
 use burn::tensor::{Device, Tensor, TensorData};
 use genera::Rng;
 use genera::diffusion::{
     Corrector, DiffusionError, Level, Levels, MixtureDenoiser, Sampler, Schedule, Solver, StepSize,
 };
 use genera::sde::{Brownian, Scheme};
-use genera::traits::{Rows, Sample};
+use genera::traits::{Denoise, Rows, Sample};
 use genera_metrics::{Kernel, Points, permutation_test};
 
 const PARTS: [(f64, [f64; 2], [f64; 2]); 2] = [(0.3, [1.0, -0.5], [0.1, 0.3]), (0.7, [-0.6, 0.4], [0.2, 0.05])];
@@ -63,6 +65,13 @@ fn schedules() -> [Levels; 4] {
     .map(|schedule| schedule.levels().unwrap())
 }
 
+/// Adaptive steps are not taken finer than what is asserted.
+fn sampler(solver: Solver) -> Sampler {
+    let default = Sampler::default();
+    let tolerance = if solver == Solver::ProbabilityFlow { 1e-4 } else { default.tolerance };
+    Sampler { solver, tolerance, ..default }
+}
+
 fn evenly(top: f64, bottom: f64, n: usize) -> Vec<f64> {
     (0..=n).map(|i| top + (bottom - top) * i as f64 / n as f64).collect()
 }
@@ -100,7 +109,7 @@ fn backward_solvers_end_in_the_mixture() {
             (Solver::Ancestral, corrector),
             (Solver::ProbabilityFlow, None),
         ] {
-            let sampler = Sampler { solver, steps: 150, corrector, tolerance: 1e-4, ..Sampler::default() };
+            let sampler = Sampler { steps: 150, corrector, ..sampler(solver) };
             let chain = sampler.chain(&levels).unwrap();
             let x = noisy(chain[0], n, &mut Rng::new(11));
             let drawn = sampler.run(&mixture(), &levels, &chain, x, &mut Rng::new(12), &mut |_| ());
@@ -128,7 +137,7 @@ fn backward_solvers_agree_in_distribution() {
     let draws =
         [(Solver::StochasticHeun, None), (Solver::ReverseDiffusion, corrector), (Solver::ProbabilityFlow, None)].map(
             |(solver, corrector)| {
-                let sampler = Sampler { solver, steps: 200, corrector, tolerance: 1e-4, ..Sampler::default() };
+                let sampler = Sampler { steps: 200, corrector, ..sampler(solver) };
                 let chain = sampler.chain(&levels).unwrap();
                 let x = noisy(chain[0], n, &mut Rng::new(21).fork(&format!("{solver:?}")));
                 values(&sampler.run(&mixture(), &levels, &chain, x, &mut Rng::new(22), &mut |_| ()))
@@ -197,6 +206,41 @@ fn annealed_langevin_finds_the_mixture() {
     }
 }
 
+/// Counts how often it is asked.
+struct Counted(MixtureDenoiser, Cell<usize>);
+
+impl Denoise for Counted {
+    fn denoise(&self, x: Rows, levels: &[Level]) -> Rows {
+        self.1.set(self.1.get() + 1);
+        self.0.denoise(x, levels)
+    }
+}
+
+/// A step is relative to the ladder that was trained, not to the levels that a short chain visits, and costs one
+/// evaluation; one more removes the noise that is left.
+#[test]
+fn langevin_steps_are_those_of_the_trained_ladder() {
+    let levels = Schedule::VarianceExploding { steps: 60, sigma_min: 0.02, sigma_max: 5.0 }.levels().unwrap();
+    for size in [StepSize::Smallest(1e-4), StepSize::Largest(6.25)] {
+        let first = |steps: usize| {
+            let corrector = Some(Corrector { steps: 3, size });
+            let sampler = Sampler { solver: Solver::Langevin, steps, corrector, ..Sampler::default() };
+            let chain = sampler.chain(&levels).unwrap();
+            let x = noisy(chain[0], 10, &mut Rng::new(1));
+            let denoise = Counted(mixture(), Cell::new(0));
+            let mut after = Vec::new();
+            sampler.run(&denoise, &levels, &chain, x, &mut Rng::new(2), &mut |moment| {
+                if moment.step == 0 {
+                    after = values(moment.x);
+                }
+            });
+            assert_eq!(denoise.1.get(), 3 * steps + 1);
+            after
+        };
+        assert_eq!(first(60), first(4), "{size:?}");
+    }
+}
+
 #[test]
 fn hostile_settings_are_errors() {
     let levels = Schedule::variance_preserving(100).levels().unwrap();
@@ -212,7 +256,11 @@ fn hostile_settings_are_errors() {
     assert!(matches!(bad(&|s| s.corrector = corrector(0, 0.1), &levels), DiffusionError::Range { .. }));
     assert!(matches!(bad(&|s| s.corrector = corrector(1, f64::NAN), &levels), DiffusionError::Range { .. }));
     assert!(matches!(bad(&|s| s.tolerance = 0.0, &levels), DiffusionError::Flow(_)));
-    assert!(matches!(bad(&|s| s.solver = Solver::EulerMaruyama, &flow), DiffusionError::Combination(_)));
+    for solver in [Solver::EulerMaruyama, Solver::ReverseDiffusion, Solver::StochasticHeun] {
+        assert!(matches!(bad(&|s| s.solver = solver, &flow), DiffusionError::Combination(_)), "{solver:?}");
+    }
+    assert!(matches!(bad(&|s| s.tolerance = 1e-3, &levels), DiffusionError::Combination(_)));
+    assert!(matches!(bad(&|s| s.offset = 1, &levels), DiffusionError::Combination(_)));
     let churn: genera::diffusion::Churn = serde_json::from_str(r#"{"amount": 10.0}"#).unwrap();
     assert!(matches!(
         bad(&|s| (s.churn, s.solver) = (Some(churn), Solver::Heun), &levels),

@@ -198,6 +198,50 @@ fn grids() {
     assert_eq!(times(finish), [751.0, 501.0, 251.0, 1.0, 0.0]);
 }
 
+/// Schedules of a real-valued time serve any number of steps; none leads below what was trained.
+#[test]
+fn more_steps_than_training_times_stay_between_the_trained_ends() {
+    for schedule in [
+        Schedule::karras(25),
+        Schedule::variance_exploding(25),
+        Schedule::variance_preserving(25),
+        Schedule::sub_variance_preserving(25),
+        Schedule::linear_flow(25),
+    ] {
+        let levels = schedule.levels().unwrap();
+        let flow = matches!(schedule, Schedule::LinearFlow { .. });
+        for spacing in [Spacing::Trailing, Spacing::Linspace] {
+            for (steps, finish) in [(26, Finish::Clean), (200, Finish::Clean), (26, Finish::Lowest)] {
+                let sampler = Sampler { steps, spacing, finish, solver: Solver::Euler, ..Sampler::default() };
+                let chain = sampler.chain(&levels).unwrap();
+                assert_eq!((chain.len(), chain[0]), (steps + 1, levels.top()));
+                let what = format!("{schedule:?} {sampler:?}");
+                if spacing == Spacing::Linspace && finish == Finish::Lowest {
+                    continue; // Linspace visits the lowest level itself.
+                }
+                assert!(chain.windows(2).all(|pair| pair[0].time > pair[1].time), "{what}");
+                let last = chain[steps - 1];
+                match (finish, spacing) {
+                    // A flow is trained down to clean data.
+                    (Finish::Clean, Spacing::Trailing) if flow => {
+                        assert!((last.time - 25.0 / steps as f64).abs() < 1e-9, "{what}");
+                    }
+                    (Finish::Clean, _) => assert_eq!(last, levels.training(0), "{what}"),
+                    (Finish::Lowest, _) => assert_eq!(chain[steps], levels.training(0), "{what}"),
+                }
+            }
+        }
+        // Up to as many steps as times, strides are those of the chain.
+        for steps in [3, 24, 25] {
+            let chain = Sampler { steps, solver: Solver::Euler, ..Sampler::default() }.chain(&levels).unwrap();
+            for (i, level) in chain.iter().take(steps).enumerate() {
+                let time = levels.clean_time() + (25.0 - i as f64 * (25.0 / steps as f64));
+                assert_eq!(*level, levels.level(time), "{schedule:?}, {steps} steps");
+            }
+        }
+    }
+}
+
 #[test]
 fn hostile_samplers_are_errors() {
     let levels = Schedule::linear(100).levels().unwrap();

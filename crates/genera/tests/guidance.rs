@@ -5,8 +5,8 @@ use burn::optim::{AdamConfig, GradientsParams};
 use burn::tensor::{Device, Tensor, TensorData};
 use genera::Rng;
 use genera::diffusion::{
-    ClassMixture, ClassScore, ClassifierGuided, Diffusion, DiffusionConfig, Guidance, Guided, Known, Level, Levels,
-    NoisyClassifier, Sampler, Schedule, Solver,
+    ClassMixture, ClassScore, ClassifierGuided, Differentiable, Diffusion, DiffusionConfig, Guidance, Guided, Known,
+    Level, Levels, NoisyClassifier, Sampler, Schedule, Solver,
 };
 use genera::mcmc::{Metropolis, Potential};
 use genera::nn::{ConditionalMlp, ConditionalMlpConfig};
@@ -275,6 +275,67 @@ fn a_noisy_classifier_learns_the_gradient_of_the_posterior() {
         let relative = apart / exact.square().mean().into_scalar::<f32>();
         assert!(relative < 0.15, "level {index}: {relative}");
     }
+}
+
+/// A derivative goes through guidance, and with the factor held still through rescaling.
+#[test]
+fn guidance_has_the_derivative_of_both() {
+    let (mixture, x, v, h) = (plane(), normal([4, 2], 1), normal([4, 2], 2), 1e-2);
+    let all: Vec<Level> = [10, 30, 50, 70].map(|t| levels().training(t)).to_vec();
+    let with = |guidance| Guided {
+        given: Box::new(mixture.class(1).clone()),
+        against: Box::new(mixture.whole().clone()),
+        guidance,
+    };
+    let pull = |guided: &dyn Differentiable| {
+        let (x0, pulled) = guided.denoise_and_pull(&[0, 1, 2, 3], x.clone(), &all, vec![v.clone()]);
+        for (found, exact) in values(&x0).iter().zip(values(&guided.denoise(x.clone(), &all))) {
+            assert!((found - exact).abs() < 1e-4 * exact.abs().max(1.0), "{found} {exact}");
+        }
+        values(&pulled[0])
+    };
+    for gamma in [1.0, 3.0, -1.0] {
+        let guided = with(Guidance::of(gamma));
+        let pulled = pull(&guided);
+        for axis in 0..2 {
+            let along = |by: f64| {
+                let unit = Rows::from_floats([[1.0 - axis as f32, axis as f32]], &Device::default());
+                values(&(guided.denoise(x.clone() + unit * by, &all) * v.clone()))
+            };
+            let (above, below) = (along(h), along(-h));
+            for row in 0..4 {
+                let slope: f64 = (2 * row..2 * row + 2).map(|i| (above[i] - below[i]) / (2.0 * h)).sum();
+                let found = pulled[2 * row + axis];
+                assert!((found - slope).abs() < 1e-2 * slope.abs().max(1.0), "γ = {gamma}, row {row}: {found} {slope}");
+            }
+        }
+    }
+    assert!(pull(&with(Guidance { rescale: 0.7, ..Guidance::of(3.0) })).iter().all(|v| v.is_finite()));
+}
+
+/// The probability flow asks for the rows that are not done, in which each keeps its own known numbers.
+#[test]
+fn known_numbers_follow_their_rows() {
+    let (mixture, n) = (plane(), 5);
+    let values_of = |n: usize| Rows::from_floats([[0.5, 0.0]], &Device::default()) * column(n);
+    let known = |n: usize| Known {
+        denoise: mixture.whole(),
+        values: values_of(n),
+        mask: Rows::from_floats([[1.0, 0.0]], &Device::default()),
+    };
+    let sampler = Sampler { solver: Solver::ProbabilityFlow, tolerance: 1e-4, ..Sampler::default() };
+    let draw = |n: usize| sampler.sample_from(&known(n), &levels(), normal([n, 2], 3), &mut Rng::new(4)).unwrap();
+    let drawn = values(&draw(n));
+    for (found, expected) in drawn.iter().step_by(2).zip(values(&values_of(n)).iter().step_by(2)) {
+        assert!((found - expected).abs() < 1e-4, "{found} {expected}");
+    }
+    assert_eq!(drawn[..6], values(&draw(3)), "a row does not depend on its company");
+}
+
+/// 1, 2, ... as a column.
+fn column(n: usize) -> Rows {
+    let values: Vec<f32> = (1..=n).map(|i| i as f32).collect();
+    Tensor::from_data(TensorData::new(values, [n, 1]), &Device::default())
 }
 
 /// What is known stays, and draws the rest to what belongs to it.

@@ -4,9 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use genera::burn::tensor::{Device, Tensor, TensorData};
+use genera::diffusion::Sampler;
 use genera::interop::{
-    BetaSchedule, InteropError, PredictionType, SchedulerClass, SchedulerConfig, VarianceType, read_pipeline,
-    read_unet, write_pipeline, write_unet,
+    BetaSchedule, InteropError, PredictionType, SchedulerClass, SchedulerConfig, TimestepSpacing, VarianceType,
+    read_pipeline, read_unet, write_pipeline, write_unet,
 };
 use genera::nn::{Conditioned, UNet};
 use genera::traits::Net;
@@ -144,6 +145,18 @@ fn what_is_written_reads_back() {
     let lone = read_pipeline(&golden("pipeline/unet"), &device()).unwrap();
     assert_eq!(lone.scheduler, None);
     assert_eq!(weights::collect(&lone.unet), weights::collect(&pipeline.unet));
+}
+
+/// diffusers keeps `steps_offset` whatever the spacing, and reads it for one.
+#[test]
+fn an_offset_that_is_not_read_is_left_out() {
+    for (timestep_spacing, offset) in [(TimestepSpacing::Leading, 1), (TimestepSpacing::Trailing, 0)] {
+        let scheduler = SchedulerConfig { timestep_spacing, steps_offset: 1, ..SchedulerConfig::default() };
+        let config = scheduler.diffusion(4).unwrap();
+        assert_eq!(config.sampler.offset, offset);
+        let fewer = Sampler { steps: 10, ..config.sampler };
+        assert!(fewer.chain(&config.schedule.levels().unwrap()).is_ok());
+    }
 }
 
 #[test]

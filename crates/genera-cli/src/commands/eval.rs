@@ -8,7 +8,8 @@ use crate::console::{Colour, Console, table};
 use crate::export;
 use crate::failure::{Failure, Outcome};
 use crate::measure::{self, Plan};
-use crate::run::{Score, Scores, SweepPoint};
+use crate::run::{STEPS, Score, Scores, SweepPoint};
+use crate::solver::Choice;
 
 pub fn run(context: &Context, args: &Eval) -> Outcome {
     let console = context.console;
@@ -23,6 +24,7 @@ pub fn run(context: &Context, args: &Eval) -> Outcome {
         classifier: args.classifier.as_deref(),
         samples,
         sweeps: &args.sweep,
+        choice: Choice { solver: args.solver, steps: None, eta: args.eta },
         intervals: args.intervals.map(|n| n as usize),
         ..Plan::usual(runs)
     };
@@ -72,13 +74,24 @@ pub fn say(console: Console, scores: &Scores) -> Outcome {
     scores.sweeps.iter().try_for_each(|sweep| {
         console.say(format!("\n{} of {} samples each, by {}", sweep.kind, sweep.n, sweep.by))?;
         let told = sweep.points.iter().all(|point| point.accuracy.is_some());
-        let heads = [sweep.kind.as_str(), "precision", "recall", "density", "coverage", "frechet"];
-        let heads = heads.map(str::to_owned).into_iter().chain(told.then(|| "accuracy".to_owned()));
+        let counted = sweep.points.iter().all(|point| point.evaluations.is_some());
+        let dial = if sweep.kind.starts_with(STEPS) { "steps" } else { sweep.kind.as_str() };
+        let heads = std::iter::once(dial)
+            .chain(counted.then_some("evaluations"))
+            .chain(["precision", "recall", "density", "coverage", "frechet"])
+            .chain(told.then_some("accuracy"));
         let row = |point: &SweepPoint| -> Vec<String> {
-            let SweepPoint { at, precision, recall, density, coverage, frechet, accuracy } = *point;
-            [at, precision, recall, density, coverage, frechet].into_iter().chain(accuracy).map(number).collect()
+            let SweepPoint { at, evaluations, precision, recall, density, coverage, frechet, accuracy } = *point;
+            let measures = [precision, recall, density, coverage, frechet];
+            std::iter::once(at)
+                .chain(evaluations.filter(|_| counted))
+                .chain(measures)
+                .chain(accuracy.filter(|_| told))
+                .map(number)
+                .collect()
         };
-        let rows: Vec<Vec<String>> = std::iter::once(heads.collect()).chain(sweep.points.iter().map(row)).collect();
+        let heads = heads.map(str::to_owned).collect();
+        let rows: Vec<Vec<String>> = std::iter::once(heads).chain(sweep.points.iter().map(row)).collect();
         table(&rows).iter().try_for_each(|line| console.say(line))
     })
 }

@@ -16,10 +16,10 @@ use crate::failure::{Failure, Outcome};
 use crate::family::Family;
 use crate::measure::{Draw, Subject};
 use crate::report::{
-    Bars, Curve, Density, Facts, Frame, Gallery, Histogram, Likelihood, Lines, Neighbour, Picture as Shown, Plane,
-    Report, Score as Line, Unit, number, render,
+    Axis, Bars, Curve, Density, Facts, Frame, Gallery, Histogram, Likelihood, Lines, Neighbour, Picture as Shown,
+    Plane, Report, Score as Line, Unit, number, render,
 };
-use crate::run::{RunDir, Score, Scores, Sweep, SweepPoint, write_atomically};
+use crate::run::{RunDir, STEPS, Score, Scores, Sweep, SweepPoint, write_atomically};
 use crate::show;
 
 /// Samples in the grid, samples shown beside their neighbours, stations of a trajectory, points and paths in the plane.
@@ -141,7 +141,10 @@ fn curves(log: &[crate::run::LogLine]) -> Vec<Curve> {
 }
 
 fn tell_scores(report: &mut Report, scores: &Scores) {
-    report.sweeps = scores.sweeps.iter().map(lines).collect();
+    let (costs, cautions): (Vec<&Sweep>, Vec<&Sweep>) =
+        scores.sweeps.iter().partition(|sweep| sweep.kind.starts_with(STEPS));
+    report.sweeps = cautions.into_iter().map(lines).collect();
+    report.costs = distances(&costs).into_iter().chain(costs.into_iter().map(lines)).collect();
     for score in &scores.measures {
         let verdict = scores.verdicts.iter().find(|verdict| verdict.measure == score.measure);
         let number = |key: &str| score.record.get(key).and_then(serde_json::Value::as_f64);
@@ -210,9 +213,39 @@ fn modes(score: &Score) -> Option<Gallery> {
     Some(Gallery { id: "modes", title: "Modes", lead, table, ..Gallery::default() })
 }
 
+/// The Fréchet distance against what a sample costs, one figure for each that looks, one line a solver.
+fn distances(sweeps: &[&Sweep]) -> Vec<Lines> {
+    let mut figures: Vec<Lines> = Vec::new();
+    for sweep in sweeps {
+        let points = sweep.points.iter().map(|point| (cost(point), point.frechet)).collect();
+        let series = (sweep.kind.trim_start_matches(STEPS).to_owned(), points);
+        let title = format!("Fréchet distance by {}", sweep.by);
+        match figures.iter_mut().find(|figure| figure.title == title) {
+            Some(figure) => figure.series.push(series),
+            None => figures.push(Lines {
+                title,
+                x_label: EVALUATIONS.to_owned(),
+                note: format!("{} samples at each value.", sweep.n),
+                series: vec![series],
+                axis: Axis::Decades,
+            }),
+        }
+    }
+    figures
+}
+
+const EVALUATIONS: &str = "evaluations of the network, each sample";
+
+/// What a sample of a sweep over steps costs.
+fn cost(point: &SweepPoint) -> f64 {
+    point.evaluations.unwrap_or(point.at)
+}
+
 fn lines(sweep: &Sweep) -> Lines {
+    let steps = sweep.kind.starts_with(STEPS);
     let of = |name: &str, value: fn(&SweepPoint) -> Option<f64>| {
-        let points = sweep.points.iter().filter_map(|point| Some((point.at, value(point)?)));
+        let at = |point: &SweepPoint| if steps { cost(point) } else { point.at };
+        let points = sweep.points.iter().filter_map(|point| Some((at(point), value(point)?)));
         (name.to_owned(), points.collect::<Vec<(f64, f64)>>())
     };
     let series = [
@@ -226,6 +259,7 @@ fn lines(sweep: &Sweep) -> Lines {
         "truncation" => "largest absolute value of the noise".to_owned(),
         "guidance" => "scale of guidance".to_owned(),
         "truncation of styles" => "ψ: how far styles stay from their mean".to_owned(),
+        _ if steps => EVALUATIONS.to_owned(),
         kind => kind.to_owned(),
     };
     let best = sweep.points.iter().min_by(|a, b| a.frechet.total_cmp(&b.frechet));
@@ -233,7 +267,7 @@ fn lines(sweep: &Sweep) -> Lines {
     let mut title = sweep.kind.clone();
     title.get_mut(..1).into_iter().for_each(str::make_ascii_uppercase);
     let note = format!("{} samples at each value, by {}{}.", sweep.n, sweep.by, best.unwrap_or_default());
-    Lines { title, x_label, note, series }
+    Lines { title, x_label, note, series, axis: if steps { Axis::Decades } else { Axis::Even } }
 }
 
 fn show_samples(report: &mut Report, subject: &Subject<'_>, draw: &Draw<'_>) -> Outcome {

@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use genera::burn::tensor::Device;
-use genera::diffusion::{Known, Levels, Observation, Observed, Sampler};
+use genera::diffusion::{Differentiable, Guided, Known, Levels, Observation, Observed, Sampler};
 use genera::traits::{Denoise, Elements, Rows};
 use genera_rng::Rng;
 use serde_json::json;
 
+use super::sample::unguidable;
 use super::{Context, Loaded};
 use crate::args::Restore;
 use crate::data::{numbers, tensor};
@@ -19,6 +20,7 @@ use crate::export::{self, Drawn, Picture};
 use crate::failure::{Failure, Outcome};
 use crate::measure::{Draw, Way};
 use crate::run::write_atomically;
+use crate::solver::Choice;
 
 /// The deviation that what is seen is given: a grey level or so, which keeps the last steps finite.
 const NOISE: f64 = 0.02;
@@ -141,8 +143,14 @@ pub fn run(context: &Context, args: &Restore) -> Outcome {
     let mask = args.keep.mask(shape);
     let by = match (&draw.way, subject.trainee.view().elements) {
         (Way::Chain { levels, sampler, .. }, _) => {
-            let steps = args.steps.map_or(sampler.steps, |steps| steps as usize);
-            let sampler = Sampler { steps, ..sampler.clone() };
+            let choice = Choice { steps: args.steps.map(|steps| steps as usize), ..Choice::default() };
+            let mut sampler = choice.over(sampler, Some(&recipe.model))?;
+            if let Some(scale) = args.guidance {
+                if !recipe.model.is_guidable() {
+                    return Err(unguidable());
+                }
+                sampler.guidance = Some(recipe.guidance(scale));
+            }
             sampler.chain(levels)?;
             By::Chain(levels, sampler)
         }
@@ -198,16 +206,27 @@ pub fn run(context: &Context, args: &Restore) -> Outcome {
         };
         let start = tensor(rng.normal(count, features), features, device);
         let mut restore = |denoise: &dyn Denoise| sampler.sample_from(denoise, levels, start.clone(), &mut rng);
+        let guidance = sampler.guidance.filter(|_| !labels.is_empty());
         let drawn = match mask.as_ref().filter(|_| args.replace) {
             Some(mask) => {
-                let plain = trainee.denoise_given(labels).ok_or_else(|| no_diffusion(name))?;
+                let told = |labels| trainee.denoise_given(labels).ok_or_else(|| no_diffusion(name));
+                let given = told(labels)?;
+                let denoise: Box<dyn Denoise> = match guidance {
+                    Some(guidance) => Box::new(Guided { given, against: told(Vec::new())?, guidance }),
+                    None => given,
+                };
                 let mask = mask.iter().map(|seen| f32::from(u8::from(*seen))).collect();
-                restore(&Known { denoise: &*plain, values: truth, mask: tensor(mask, features, device) })?
+                restore(&Known { denoise: &*denoise, values: truth, mask: tensor(mask, features, device) })?
             }
             None => {
-                let model = trainee.differentiable_given(labels).ok_or_else(|| no_diffusion(name))?;
+                let told = |labels| trainee.differentiable_given(labels).ok_or_else(|| no_diffusion(name));
+                let given = told(labels)?;
+                let denoise: Box<dyn Differentiable> = match guidance {
+                    Some(guidance) => Box::new(Guided { given, against: told(Vec::new())?, guidance }),
+                    None => given,
+                };
                 restore(&Observed {
-                    denoise: &*model,
+                    denoise: &*denoise,
                     observation: observation.clone(),
                     seen: observation.observe(truth),
                     noise: NOISE,
@@ -254,7 +273,9 @@ enum By<'a> {
 
 /// The marks of what is known, for a model that draws elements one by one.
 fn completable(args: &Restore, mask: Option<&[bool]>) -> Outcome<Vec<bool>> {
-    for (flag, given) in [("--replace", args.replace), ("--steps", args.steps.is_some())] {
+    let flags =
+        [("--replace", args.replace), ("--steps", args.steps.is_some()), ("--guidance", args.guidance.is_some())];
+    for (flag, given) in flags {
         if given {
             return Err(Failure::Usage(format!("{flag}: it is for models that remove noise step by step")));
         }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use genera::Caution;
-use genera::diffusion::{Guidance, Solver};
+use genera::diffusion::Solver;
 use genera_data::caption::encode;
 use genera_rng::Rng;
 
@@ -11,12 +11,12 @@ use super::{Context, Loaded};
 use crate::args::Sample;
 use crate::export::{self, Drawn, Notes};
 use crate::failure::{Failure, Outcome};
-use crate::family::Trainee;
+use crate::family::{Family, Trainee};
 use crate::hash::sha256;
 use crate::measure::{Draw, Way};
 use crate::pipeline;
-use crate::recipe::nearest;
 use crate::run::RunDir;
+use crate::solver::{self, Choice};
 
 pub fn run(context: &Context, args: &Sample) -> Outcome {
     if RunDir::is_run(&args.source) {
@@ -25,8 +25,11 @@ pub fn run(context: &Context, args: &Sample) -> Outcome {
         let recipe = loaded.run.recipe();
         let mut draw =
             draw.ok_or_else(|| Failure::new(format!("{} is a model that nothing is drawn from", recipe.name)))?;
-        if args.guidance.is_some() && !recipe.model.is_guidable() {
-            return Err(unguidable());
+        if let Some(scale) = args.guidance {
+            if !recipe.model.is_guidable() {
+                return Err(unguidable());
+            }
+            draw.guide(loaded.trainee.as_ref(), recipe.guidance(scale))?;
         }
         if let Some(labels) = &args.labels {
             let conditional = recipe.model.is_conditional() && loaded.data.captions().is_none();
@@ -42,7 +45,7 @@ pub fn run(context: &Context, args: &Sample) -> Outcome {
         let name = ("genera:recipe".to_owned(), recipe.name.clone());
         let hash = ("genera:recipe-sha256".to_owned(), loaded.run.recipe_sha256().to_owned());
         let step = ("genera:step".to_owned(), loaded.step.to_string());
-        return write(context, args, draw, vec![name, hash, step]);
+        return write(context, args, draw, Some(&recipe.model), vec![name, hash, step]);
     }
     if args.guidance.is_some() {
         return Err(unguidable());
@@ -60,7 +63,7 @@ pub fn run(context: &Context, args: &Sample) -> Outcome {
     }
     let file = args.source.join("model_index.json");
     let text = std::fs::read(&file).map_err(Failure::file(&file))?;
-    write(context, args, draw, vec![("genera:pipeline-sha256".to_owned(), sha256(&text))])
+    write(context, args, draw, None, vec![("genera:pipeline-sha256".to_owned(), sha256(&text))])
 }
 
 /// How much likelier than the model's own the samples shall be, and the flag that says so.
@@ -90,7 +93,8 @@ fn cautious<'a>(loaded: &'a Loaded, draw: &Draw<'_>, flag: &str, caution: Cautio
     Ok(Way::Direct(Box::new(move |_| model.with_caution(caution).expect("it drew so a moment ago"))))
 }
 
-fn unguidable() -> Failure {
+/// Of a model that is never without the class.
+pub fn unguidable() -> Failure {
     Failure::Usage(
         "--guidance: it is for models that learn with and without the class (model.label_dropout)".to_owned(),
     )
@@ -115,10 +119,10 @@ fn unread() -> Failure {
 }
 
 /// Draws, writes, says where.
-fn write(context: &Context, args: &Sample, mut draw: Draw<'_>, mut notes: Notes) -> Outcome {
+fn write(context: &Context, args: &Sample, mut draw: Draw<'_>, model: Option<&Family>, mut notes: Notes) -> Outcome {
     let console = context.console;
     draw.chunk = args.chunk as usize;
-    adjust(&mut draw.way, args)?;
+    adjust(&mut draw.way, args, model)?;
     let features = draw.shape.iter().product();
     let noise = args.noise.as_deref().map(|path| read_noise(path, args.n as usize, features)).transpose()?;
     let nothing = Drawn {
@@ -144,7 +148,7 @@ fn write(context: &Context, args: &Sample, mut draw: Draw<'_>, mut notes: Notes)
 }
 
 /// What the command line says of the solver. Everything that can be refused is refused before the work.
-fn adjust(way: &mut Way<'_>, args: &Sample) -> Outcome {
+fn adjust(way: &mut Way<'_>, args: &Sample, model: Option<&Family>) -> Outcome {
     let Way::Chain { levels, sampler, .. } = way else {
         let given = [
             ("--solver", args.solver.is_some()),
@@ -157,52 +161,8 @@ fn adjust(way: &mut Way<'_>, args: &Sample) -> Outcome {
             None => Ok(()),
         };
     };
-    if let Some(name) = &args.solver {
-        const NAMES: [&str; 11] = [
-            "ancestral",
-            "ddpm",
-            "ddim",
-            "euler",
-            "heun",
-            "dpm-solver++",
-            "euler-maruyama",
-            "reverse-diffusion",
-            "stochastic-heun",
-            "probability-flow",
-            "langevin",
-        ];
-        sampler.solver = match name.as_str() {
-            "ancestral" | "ddpm" => Solver::Ancestral,
-            "ddim" => Solver::Ddim,
-            "euler" => Solver::Euler,
-            "heun" => Solver::Heun,
-            "dpm-solver++" => Solver::DpmSolver,
-            "euler-maruyama" => Solver::EulerMaruyama,
-            "reverse-diffusion" => Solver::ReverseDiffusion,
-            "stochastic-heun" => Solver::StochasticHeun,
-            "probability-flow" => Solver::ProbabilityFlow,
-            "langevin" => Solver::Langevin,
-            other => {
-                let hint = nearest(other, NAMES).map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
-                return Err(Failure::Usage(format!("--solver {other}: it is none of {}{hint}", NAMES.join(", "))));
-            }
-        };
-        if sampler.solver != Solver::Ddim {
-            // The recipe's eta speaks of the recipe's solver.
-            sampler.eta = 0.0;
-        }
-        if !matches!(sampler.solver, Solver::Euler | Solver::Heun) {
-            sampler.churn = None;
-        }
-        if sampler.solver == Solver::ProbabilityFlow {
-            sampler.corrector = None;
-        }
-    }
-    sampler.steps = args.steps.map_or(sampler.steps, |steps| steps as usize);
-    sampler.eta = args.eta.unwrap_or(sampler.eta);
-    if let Some(scale) = args.guidance {
-        sampler.guidance = Some(Guidance { scale, ..sampler.guidance.unwrap_or(Guidance::of(scale)) });
-    }
+    let choice = Choice { solver: args.solver, steps: args.steps.map(|steps| steps as usize), eta: args.eta };
+    *sampler = choice.over(sampler, model)?;
     sampler.chain(levels)?;
     Ok(())
 }
@@ -238,9 +198,12 @@ fn default_name(seed: u64, drawn: &Drawn) -> PathBuf {
 fn words(args: &Sample, way: &Way<'_>) -> Notes {
     let solver = match way {
         Way::Chain { sampler, .. } => {
-            let name = serde_json::to_value(sampler.solver).ok().and_then(|name| name.as_str().map(str::to_owned));
             let guidance = sampler.guidance.map(|guidance| format!(" guidance={}", guidance.scale)).unwrap_or_default();
-            let text = format!("{} steps={} eta={}{guidance}", name.unwrap_or_default(), sampler.steps, sampler.eta);
+            let name = solver::name(sampler.solver);
+            let text = match sampler.solver {
+                Solver::ProbabilityFlow => format!("{name} tolerance={}{guidance}", sampler.tolerance),
+                _ => format!("{name} steps={} eta={}{guidance}", sampler.steps, sampler.eta),
+            };
             Some(("genera:solver", text))
         }
         Way::Direct(_) => None,

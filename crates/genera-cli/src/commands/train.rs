@@ -99,10 +99,18 @@ fn refuse_another(run: &RunDir, asked: &Recipe) -> Outcome {
         ("train.clip_norm", known.train.clip_norm != asked.train.clip_norm),
         ("train.ema", known.train.ema != asked.train.ema),
     ];
-    match differs.iter().find(|(_, differs)| *differs) {
-        Some((key, _)) => Err(other_recipe(run, key)),
-        None => Ok(()),
+    if let Some((key, _)) = differs.iter().find(|(_, differs)| *differs) {
+        return Err(other_recipe(run, key));
     }
+    // With more steps the first part would end later, under a second one that has begun.
+    if known.model.is_in_two_parts() && known.train.steps != asked.train.steps {
+        let (path, steps) = (run.path().display(), known.train.steps);
+        return Err(Failure::new(format!(
+            "{path}: the run's first part is a fraction of its {steps} `train.steps`, which cannot change halfway; choose \
+             another --out for a new run"
+        )));
+    }
+    Ok(())
 }
 
 fn other_recipe(run: &RunDir, key: &str) -> Failure {

@@ -16,12 +16,13 @@ use genera::nn::{
 use genera::train::Descent;
 use genera::traits::{Denoise, Density, LowerBound, Net, Rows};
 use genera::vae::NetConfig;
+use genera_data::View;
 use genera_data::caption::SYMBOLS;
 use genera_metrics::LikelihoodKind;
 use genera_rng::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::{Offers, Trainee, captioned, classified, descent};
+use super::{Family, Offers, Trainee, captioned, classified, descent, first_part};
 use crate::data::Data;
 use crate::failure::{Failure, Outcome};
 use crate::recipe::Recipe;
@@ -73,7 +74,7 @@ pub struct DiffusionSpec {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReflowSpec {
-    /// The part of all steps that is trained on data; the rest is on pairs.
+    /// The part of all steps that is trained on data, between 0 and 1; the rest is on pairs.
     pub first: f64,
     /// Steps of Heun's rule from noise to its pair.
     pub steps: usize,
@@ -237,22 +238,15 @@ impl DiffusionSpec {
             if self.reflow.is_some() {
                 return Err(Failure::new("model: it is trained again either by reflow or by consistency; remove one"));
             }
-            if !(first > 0.0 && first < 1.0) {
-                return Err(Failure::new(format!("model.consistency.first is {first}; it must be between 0 and 1")));
-            }
-            let steps = recipe.train.steps;
-            let first = ((first * steps as f64).round() as u64).clamp(1, steps.max(2) - 1);
-            let second = steps.saturating_sub(first);
+            let first = first_part("model.consistency.first", first, recipe.train.steps)?;
+            let second = recipe.train.steps.saturating_sub(first);
             return Ok(Box::new(Distillation::new(model, [first, second], levels, recipe.train.descent())?));
         }
         let Some(ReflowSpec { first, steps }) = self.reflow else { return descent(model, recipe) };
         if !matches!(self.schedule, Schedule::LinearFlow { .. }) {
             return Err(Failure::new("model.reflow: it is for flows; set the schedule to linear-flow"));
         }
-        if !(0.0..=1.0).contains(&first) {
-            return Err(Failure::new(format!("model.reflow.first is {first}; it must be from 0 to 1")));
-        }
-        let first = (first * recipe.train.steps as f64).round() as u64;
+        let first = first_part("model.reflow.first", first, recipe.train.steps)?;
         let descent = Descent::new(model, recipe.train.descent(), recipe.train.steps)?;
         Ok(Box::new(Reflow::new(descent, first, steps)?))
     }
@@ -260,13 +254,8 @@ impl DiffusionSpec {
     /// A fresh model for the recipe's data.
     pub fn init(&self, recipe: &Recipe, data: &Data, rng: &mut Rng, device: &Device) -> Outcome<Diffusion<Denoiser>> {
         let outputs = if self.variance == Variance::Learned { 2 } else { 1 };
-        let guided = recipe.sample.as_ref().is_some_and(|sampler| sampler.guidance.is_some());
-        if guided && !recipe.model.is_guidable() {
-            return Err(Failure::new(
-                "sample.guidance: the model never learns to do without the class; set model.conditional = true and \
-                 model.label_dropout = 0.1, or model.classifier",
-            ));
-        }
+        Family::check_sampler(recipe)?;
+        self.check_view(data)?;
         // One class more, which says nothing.
         let silence = usize::from(self.label_dropout > 0.0);
         let classes = self.classes(data)?.map(|classes| classes + silence);
@@ -297,6 +286,18 @@ impl DiffusionSpec {
         }
     }
 
+    /// The bound, and what learns variances by it, gives grey levels the probabilities of their bins on `[−1, 1]`.
+    fn check_view(&self, data: &Data) -> Outcome {
+        let bounded = self.likelihood.is_none() || self.variance == Variance::Learned;
+        if bounded && data.levels().is_some() && data.view() != View::Symmetric {
+            return Err(Failure::new(
+                "data.view: a diffusion's bound is that of grey levels on [-1, 1]; set it to symmetric, or to dequantised \
+                 with model.likelihood = {}",
+            ));
+        }
+        Ok(())
+    }
+
     fn config(&self, recipe: &Recipe, data: &Data) -> Outcome<DiffusionConfig> {
         Ok(DiffusionConfig {
             features: data.train().features(),
@@ -305,7 +306,7 @@ impl DiffusionSpec {
             weighting: self.weighting,
             variance: self.variance,
             times: self.times,
-            data_levels: data.levels().map(usize::from),
+            data_levels: data.levels().filter(|_| data.view() == View::Symmetric).map(usize::from),
             classes: self.classes(data)?,
             label_dropout: self.label_dropout,
             coupling: self.coupling,

@@ -2,7 +2,7 @@
 
 use genera::burn::module::Module;
 use genera::burn::tensor::Device;
-use genera::diffusion::{DiffusionConfig, Schedule, Target, Times};
+use genera::diffusion::{DiffusionConfig, Guidance, Schedule, Target, Times};
 use genera::stages::LatentDiffusion;
 use genera::train::Descent;
 use genera::traits::Sample;
@@ -12,9 +12,9 @@ use genera::vae::{
 use genera_rng::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::Trainee;
 use super::diffusion::{Denoiser, DenoiserSpec};
 use super::vae::check_likelihood;
+use super::{Family, Trainee, first_part};
 use crate::data::Data;
 use crate::failure::{Failure, Outcome};
 use crate::recipe::Recipe;
@@ -71,27 +71,23 @@ impl Trainee for LatentDiffusion<Code, Denoiser> {
     fn sample_given(&self, labels: Vec<usize>) -> Option<Box<dyn Sample + '_>> {
         self.prior().config().classes.map(|_| Box::new(self.given(labels)) as Box<dyn Sample + '_>)
     }
+
+    fn sample_guided(&self, labels: Vec<usize>, guidance: Guidance) -> Option<Box<dyn Sample + '_>> {
+        let untold = self.prior().config().label_dropout > 0.0;
+        untold.then(|| Box::new(self.given(labels).guided(guidance)) as Box<dyn Sample + '_>)
+    }
 }
 
 impl LatentDiffusionSpec {
     /// A fresh model for the recipe's data.
     pub fn trainee(&self, recipe: &Recipe, data: &Data, rng: &mut Rng, device: &Device) -> Outcome<Box<dyn Trainee>> {
         let steps = recipe.train.steps;
-        if !(self.first > 0.0 && self.first < 1.0) {
-            return Err(Failure::new(format!("model.first is {}; it must be between 0 and 1", self.first)));
-        }
-        let first = ((self.first * steps as f64).round() as u64).clamp(1, steps.max(2) - 1);
+        let first = first_part("model.first", self.first, steps)?;
         let classes = data.classes().filter(|_| self.conditional);
         if self.conditional && classes.is_none() {
             return Err(Failure::new("model.conditional: the data have no classes; set it to false"));
         }
-        let sampler = recipe.sample.clone().unwrap_or_default();
-        if sampler.guidance.is_some() && !(self.conditional && self.label_dropout > 0.0) {
-            return Err(Failure::new(
-                "sample.guidance: the model never learns to do without the class; set model.conditional = true and \
-                 model.label_dropout = 0.1",
-            ));
-        }
+        Family::check_sampler(recipe)?;
         let code = self.code.init(data, rng, device)?;
         let silence = usize::from(self.label_dropout > 0.0);
         let net = self.net.init(&[self.code.latents], 1, classes.map(|classes| classes + silence), rng, device)?;
@@ -100,7 +96,7 @@ impl LatentDiffusionSpec {
             times: self.times,
             classes,
             label_dropout: self.label_dropout,
-            sampler,
+            sampler: recipe.sample.clone().unwrap_or_default(),
             ..DiffusionConfig::new(self.code.latents, self.schedule.clone())
         };
         let descent = recipe.train.descent();

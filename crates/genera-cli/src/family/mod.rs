@@ -23,7 +23,7 @@ mod vq;
 use genera::burn::module::Module;
 use genera::burn::tensor::Device;
 use genera::classical::Estimator;
-use genera::diffusion::{Differentiable, Levels};
+use genera::diffusion::{Differentiable, Guidance, Levels, ProbabilityFlow, Solver};
 use genera::features::{Classifier, ClassifierConfig, Clip, ClipConfig};
 use genera::flow::FlowConfig;
 use genera::gan::{Bend, DivergenceBound, DivergenceBoundConfig, ImplicitAutoencoder};
@@ -134,6 +134,10 @@ pub trait Trainee: Learner + Send {
     }
     /// The model as something to draw rows of these classes from, labels as above; none if it is not told classes.
     fn sample_given(&self, _labels: Vec<usize>) -> Option<Box<dyn Sample + '_>> {
+        None
+    }
+    /// The same, guided so towards the classes; none if what is drawn cannot be guided, or if it can as a remover of noise.
+    fn sample_guided(&self, _labels: Vec<usize>, _guidance: Guidance) -> Option<Box<dyn Sample + '_>> {
         None
     }
     /// The model as an exact density given these classes, labels as above; none if it is not told classes.
@@ -331,6 +335,14 @@ impl Family {
         }
     }
 
+    /// The probability flow that gives likelihoods, and the levels along which it runs; none if they come otherwise.
+    pub fn probability_flow(&self) -> Outcome<Option<(ProbabilityFlow, Levels)>> {
+        match self {
+            Self::Diffusion(spec) => spec.likelihood.map(|flow| Ok((flow, spec.levels()?))).transpose(),
+            _ => Ok(None),
+        }
+    }
+
     /// Whether the model can be told a caption.
     fn reads_captions(&self) -> bool {
         matches!(self, Self::Diffusion(spec) if spec.reads_captions()) || matches!(self, Self::Clip(_))
@@ -351,7 +363,47 @@ impl Family {
 
     /// Whether the model also learns to do without the class, so that samples can be guided towards it.
     pub fn is_guidable(&self) -> bool {
-        matches!(self, Self::Diffusion(spec) if spec.conditional && spec.label_dropout > 0.0 || spec.classifier.is_some())
+        match self {
+            Self::Diffusion(spec) => spec.conditional && spec.label_dropout > 0.0 || spec.classifier.is_some(),
+            Self::LatentDiffusion(spec) => spec.conditional && spec.label_dropout > 0.0,
+            _ => false,
+        }
+    }
+
+    /// Whether training has two parts, the first of which is a fraction of all steps.
+    pub fn is_in_two_parts(&self) -> bool {
+        match self {
+            Self::Diffusion(spec) => spec.reflow.is_some() || spec.consistency.is_some(),
+            Self::TwoStage(_) | Self::LatentDiffusion(_) => true,
+            _ => false,
+        }
+    }
+
+    /// Why this solver is wrong for what `model` predicts, if it is; of a pipeline, which has no recipe, there is none.
+    pub fn misfit(model: Option<&Self>, solver: Solver) -> Option<&'static str> {
+        let student = matches!(model, Some(Self::Diffusion(spec)) if spec.consistency.is_some());
+        match (student, solver == Solver::Consistency) {
+            (true, false) => Some(
+                "a consistency model says where the flow ends, not the mean that this solver follows; take consistency",
+            ),
+            (false, true) => Some("it is for models trained with model.consistency; this one predicts means"),
+            _ => None,
+        }
+    }
+
+    /// Refuses a recipe whose sampler has a solver, or guidance, that its model is not for.
+    fn check_sampler(recipe: &Recipe) -> Outcome {
+        let sampler = recipe.sample.clone().unwrap_or_default();
+        if let Some(why) = Self::misfit(Some(&recipe.model), sampler.solver) {
+            return Err(Failure::new(format!("sample.solver: {why}")));
+        }
+        if sampler.guidance.is_some() && !recipe.model.is_guidable() {
+            return Err(Failure::new(
+                "sample.guidance: the model never learns to do without the class; set model.conditional = true and \
+                 model.label_dropout = 0.1, or, of a diffusion of rows themselves, model.classifier",
+            ));
+        }
+        Ok(())
     }
 
     /// What the likelihoods of this family are; none if it has no likelihood.
@@ -381,6 +433,16 @@ impl Family {
             Self::ContinuousFlow(spec) => spec.likelihood(),
             Self::Classical(_) => Some(LikelihoodKind::Exact),
         }
+    }
+}
+
+/// The steps of the first part of a training of `steps`, a fraction that the recipe calls `key`; at least one, and one is
+/// left.
+fn first_part(key: &str, fraction: f64, steps: u64) -> Outcome<u64> {
+    if fraction > 0.0 && fraction < 1.0 {
+        Ok(((fraction * steps as f64).round() as u64).clamp(1, steps.max(2) - 1))
+    } else {
+        Err(Failure::new(format!("{key} is {fraction}; it must be between 0 and 1")))
     }
 }
 

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::autoregressive::{CausalNet, CausalSpec, Telling, ToldNet};
 use super::vae::check_likelihood;
-use super::{Trainee, vq};
+use super::{Trainee, first_part, vq};
 use crate::data::Data;
 use crate::failure::{Failure, Outcome};
 use crate::recipe::Recipe;
@@ -125,15 +125,12 @@ impl TwoStageSpec {
     /// A fresh model for the recipe's images.
     pub fn trainee(&self, recipe: &Recipe, data: &Data, rng: &mut Rng, device: &Device) -> Outcome<Box<dyn Trainee>> {
         let shape = vq::image(data)?;
-        if !(self.first > 0.0 && self.first < 1.0) {
-            return Err(Failure::new(format!("model.first is {}; it must be between 0 and 1", self.first)));
-        }
+        let stages = Stages { recipe, first: first_part("model.first", self.first, recipe.train.steps)? };
         if self.bottom.is_some() && !matches!(self.code, CodeSpec::HierarchicalVqVae(_)) {
             return Err(Failure::new("model.bottom: these codes have one grid; take code.kind = hierarchical-vq-vae"));
         }
         check_likelihood(self.code.likelihood(), data)?;
         let classes = self.classes(data)?;
-        let stages = Stages::of(recipe, self.first);
         match &self.code {
             CodeSpec::VqVae(config) => {
                 let model = config.init(shape, rng, device)?;
@@ -211,12 +208,7 @@ struct Stages<'a> {
     first: u64,
 }
 
-impl<'a> Stages<'a> {
-    fn of(recipe: &'a Recipe, first: f64) -> Self {
-        let steps = recipe.train.steps;
-        Self { recipe, first: ((first * steps as f64).round() as u64).clamp(1, steps.max(2) - 1) }
-    }
-
+impl Stages<'_> {
     fn trainee<A, P>(&self, coding: A, prior: P) -> Outcome<Box<dyn Trainee>>
     where
         A: Coding + Send + 'static,

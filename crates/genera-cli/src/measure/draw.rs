@@ -9,6 +9,7 @@ use super::Subject;
 use crate::data::{numbers, tensor};
 use crate::export::Drawn;
 use crate::failure::{Failure, Outcome};
+use crate::family::Trainee;
 
 /// Rows computed at a time: enough to keep every thread busy, few enough for any memory.
 const CHUNK: usize = 250;
@@ -66,13 +67,23 @@ impl<'a> Draw<'a> {
         }))
     }
 
-    /// The same chain, guided so; what draws directly stays as it is.
-    pub fn guided(&self, guidance: Guidance) -> Draw<'_> {
-        let mut draw = self.telling(self.labels.clone());
-        if let Way::Chain { sampler, .. } = &mut draw.way {
-            sampler.guidance = Some(guidance);
+    /// Guides what is drawn, which is of `trainee`.
+    ///
+    /// # Errors
+    /// Guidance that makes no sense, a model that is never without the class.
+    pub fn guide(&mut self, trainee: &'a dyn Trainee, guidance: Guidance) -> Outcome {
+        guidance.check()?;
+        match &mut self.way {
+            Way::Chain { sampler, .. } => sampler.guidance = Some(guidance),
+            Way::Direct(sample) => {
+                let refused = || Failure::new("guidance: the model never learns to do without the class");
+                trainee.sample_guided(Vec::new(), guidance).ok_or_else(refused)?;
+                *sample = Box::new(move |labels| {
+                    trainee.sample_guided(labels, guidance).expect("it was guided a moment ago")
+                });
+            }
         }
-        draw
+        Ok(())
     }
 
     /// The same way, told this in turn.

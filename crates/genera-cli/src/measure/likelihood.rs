@@ -1,5 +1,6 @@
 //! The likelihood of held-out rows, exact or a bound, as a record that says which.
 
+use genera::diffusion::{Levels, ProbabilityFlow};
 use genera::traits::{Density, Rows, View};
 use genera_metrics::{Dequantisation, Likelihood, LogJacobian, Mean, Protocol};
 use genera_rng::Rng;
@@ -27,7 +28,7 @@ pub fn measure(subject: &Subject<'_>, plan: &Plan<'_>, tell: &mut dyn FnMut(Stri
         subject.recipe.measure.likelihood_rows.unwrap_or(if view.density.is_some() { usize::MAX } else { BOUNDED });
     let held_out = data.held_out();
     let indices: Vec<usize> = (0..rows.min(held_out.len())).collect();
-    let nats = log_likelihoods(subject, plan, &indices)?;
+    let LogLikelihoods { nats, evaluations } = log_likelihoods(subject, plan, &indices)?;
 
     // A bound speaks of grey levels or of points themselves; a density speaks of the view's numbers.
     let (preprocessing, log_jacobian) = match view.density {
@@ -56,6 +57,9 @@ pub fn measure(subject: &Subject<'_>, plan: &Plan<'_>, tell: &mut dyn FnMut(Stri
         let mut details = record(&likelihood);
         // The record's own is in nats.
         details.insert("standard_error".to_owned(), standard_error.into());
+        if let Some(evaluations) = evaluations {
+            details.insert("evaluations".to_owned(), evaluations.into());
+        }
         if told {
             details.insert("given".to_owned(), "the class of each row".into());
         }
@@ -87,24 +91,32 @@ fn lost(subject: &Subject<'_>, plan: &Plan<'_>, row: usize, nats: f64) -> Failur
     Failure::new(format!("the log-likelihood of held-out row {row} is {nats}{fault}; no row is ever dropped"))
 }
 
-/// The log-likelihood of the held-out rows at `indices` in the view's numbers, in nats.
-fn log_likelihoods(subject: &Subject<'_>, plan: &Plan<'_>, indices: &[usize]) -> Outcome<Vec<f64>> {
-    let (data, likelihoods) = (subject.data, Likelihoods::of_subject(subject));
+/// Log-likelihoods in nats, and of a probability flow the mean number of evaluations of the network for each.
+struct LogLikelihoods {
+    nats: Vec<f64>,
+    evaluations: Option<f64>,
+}
+
+/// The log-likelihood of the held-out rows at `indices` in the view's numbers.
+fn log_likelihoods(subject: &Subject<'_>, plan: &Plan<'_>, indices: &[usize]) -> Outcome<LogLikelihoods> {
+    let (data, likelihoods) = (subject.data, Likelihoods::of_subject(subject)?);
     let features = data.held_out().features();
     // Noise of its own for each of the draws that tighten a dequantised likelihood.
     let draws = if noisy(subject) { subject.recipe.measure.dequantisation_draws } else { 1 };
     let (view_rng, bound_rng) = (Rng::new(plan.seed).fork("view"), Rng::new(plan.seed).fork("bound"));
     let mut nats = Vec::with_capacity(indices.len());
+    let mut asked = Vec::new();
     for (chunk, first) in indices.chunks(CHUNK).zip((0..).step_by(CHUNK)) {
         let mut view_rng = view_rng.rows_from(first);
         let mut of_draws = Vec::with_capacity(draws);
         for _ in 0..draws {
             let rows = tensor(data.rows(data.held_out(), chunk, &mut view_rng)?, features, subject.device);
-            of_draws.push(likelihoods.of(rows, chunk, &mut bound_rng.rows_from(first))?);
+            of_draws.push(likelihoods.of(rows, chunk, &mut bound_rng.rows_from(first), &mut asked)?);
         }
         nats.extend((0..chunk.len()).map(|row| log_mean_exp(of_draws.iter().map(|draw: &Vec<f64>| draw[row]))));
     }
-    Ok(nats)
+    let evaluations = (!asked.is_empty()).then(|| asked.iter().sum::<usize>() as f64 / asked.len() as f64);
+    Ok(LogLikelihoods { nats, evaluations })
 }
 
 /// The likelihood of rows: a model that is told the class is told that of each row.
@@ -113,19 +125,30 @@ struct Likelihoods<'a> {
     trainee: &'a dyn Trainee,
     /// The classes of the held-out rows.
     labels: Option<Vec<usize>>,
+    /// How a probability flow is followed, and along which levels.
+    flow: Option<(ProbabilityFlow, Levels)>,
 }
 
 impl<'a> Likelihoods<'a> {
-    fn of_subject(subject: &Subject<'a>) -> Self {
+    fn of_subject(subject: &Subject<'a>) -> Outcome<Self> {
         let held_out = subject.data.held_out();
         let rows: Vec<usize> = (0..held_out.len()).collect();
         let told = || subject.data.told(held_out, &rows, &mut Rng::new(0).fork("captions"));
         let labels = if subject.recipe.model.is_conditional() { told() } else { None };
-        Self { view: subject.trainee.view(), trainee: subject.trainee, labels }
+        let flow = subject.recipe.model.probability_flow()?;
+        Ok(Self { view: subject.trainee.view(), trainee: subject.trainee, labels, flow })
     }
 
-    /// In nats, of `rows`, which are the held-out ones at `indices`.
-    fn of(&self, rows: Rows, indices: &[usize], rng: &mut Rng) -> Outcome<Vec<f64>> {
+    /// In nats, of `rows`, which are the held-out ones at `indices`. What a probability flow costs is added to `asked`.
+    fn of(&self, rows: Rows, indices: &[usize], rng: &mut Rng, asked: &mut Vec<usize>) -> Outcome<Vec<f64>> {
+        if let Some((flow, levels)) = &self.flow {
+            let given = self.labels.iter().flat_map(|labels| indices.iter().map(|&row| labels[row])).collect();
+            if let Some(model) = self.trainee.differentiable_given(given) {
+                let scored = flow.score(&*model, levels, rows);
+                asked.extend(scored.evaluations);
+                return Ok(scored.nats);
+            }
+        }
         let exact = |model: &dyn Density, rows| -> Outcome<Vec<f64>> {
             Ok(numbers(model.log_prob(rows).unsqueeze_dim(1))?.into_iter().map(f64::from).collect())
         };

@@ -7,6 +7,7 @@ mod caption;
 mod classifier;
 mod clip;
 mod draw;
+mod evaluations;
 mod known;
 mod latents;
 mod likelihood;
@@ -40,6 +41,7 @@ use crate::family::Trainee;
 use crate::recipe::{Measure, Recipe};
 use crate::run::{Score, Scores, Verdict};
 use crate::seen::Cache;
+use crate::solver::Choice;
 
 /// A trained model and what it was trained on.
 pub struct Subject<'a> {
@@ -64,6 +66,8 @@ pub struct Plan<'a> {
     pub samples: Option<Vec<f32>>,
     /// What to turn down, and how far.
     pub sweeps: &'a [SweepRequest],
+    /// The solver of a sweep over steps, where it is not the recipe's.
+    pub choice: Choice,
     /// Pairs of halves for intervals; none without.
     pub intervals: Option<usize>,
     /// Where features of data are kept.
@@ -73,7 +77,16 @@ pub struct Plan<'a> {
 impl<'a> Plan<'a> {
     /// What `genera train` measures at its end.
     pub fn usual(runs: &'a Path) -> Self {
-        Self { seed: 0, classifier: None, runs, samples: None, sweeps: &[], intervals: None, cache: Cache::usual() }
+        Self {
+            seed: 0,
+            classifier: None,
+            runs,
+            samples: None,
+            sweeps: &[],
+            choice: Choice::default(),
+            intervals: None,
+            cache: Cache::usual(),
+        }
     }
 
     /// The 95 % intervals of what `measure` gives of two sets, if they are asked for.
@@ -89,7 +102,7 @@ impl<'a> Plan<'a> {
 
 /// Measures everything that fits the model. `tell` hears what is going on and what could not be measured.
 pub fn evaluate(subject: &Subject<'_>, plan: &Plan<'_>, mut tell: impl FnMut(String)) -> Outcome<Scores> {
-    sweep::check(subject, plan.sweeps)?;
+    sweep::check(subject, plan)?;
     let (mut measures, mut sweeps) = (Vec::new(), Vec::new());
     let view = subject.trainee.view();
     if let Some(draw) = Draw::of_recipe(subject)? {

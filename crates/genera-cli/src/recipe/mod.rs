@@ -11,7 +11,7 @@ mod suggest;
 
 use std::path::Path;
 
-use genera::diffusion::Sampler;
+use genera::diffusion::{Guidance, Sampler};
 use genera::train::{DescentConfig, Ema, OptimizerConfig, RateSchedule};
 use serde::{Deserialize, Serialize};
 use toml::Table;
@@ -186,6 +186,12 @@ impl Recipe {
     /// The recipe with `overrides` applied, each `a.b.c=value` with a TOML value.
     pub fn with(self, overrides: &[String]) -> Outcome<Self> {
         if overrides.is_empty() { Ok(self) } else { overrides::apply(&self, overrides) }
+    }
+
+    /// Guidance as the recipe has it, at another scale.
+    pub fn guidance(&self, scale: f64) -> Guidance {
+        let own = self.sample.as_ref().and_then(|sampler| sampler.guidance);
+        Guidance { scale, ..own.unwrap_or_else(|| Guidance::of(scale)) }
     }
 
     /// The recipe with every default spelled out.

@@ -1,7 +1,7 @@
 //! Several quantities against one: what changes together as something is turned.
 
 use super::{
-    Lines, number,
+    Axis, Lines, number,
     plot::{Axes, Scale, Shape, marks},
 };
 use maud::{Markup, html};
@@ -18,7 +18,11 @@ pub fn figure(lines: &Lines) -> Markup {
         .filter(|(_, points)| points.len() > 1)
         .collect();
     let all = || series.iter().flat_map(|(_, points)| points.iter().copied());
-    let (Some(x), Some(y)) = (Scale::exact(all().map(|point| point.0)), Scale::fit(all().map(|point| point.1))) else {
+    let x = match lines.axis {
+        Axis::Even => Scale::exact(all().map(|point| point.0)),
+        Axis::Decades => Scale::decades(all().map(|point| point.0)),
+    };
+    let (Some(x), Some(y)) = (x, Scale::fit(all().map(|point| point.1))) else {
         return html! {};
     };
     let axes = Axes { x, y };
@@ -61,5 +65,8 @@ mod tests {
         assert!(figure(&lines(vec![(0.0, 1.0), (1.0, f64::NAN)])).0.is_empty());
         let drawn = figure(&lines(vec![(0.0, 1.0), (0.5, f64::NAN), (1.0, 0.5)])).into_string();
         assert!(drawn.contains("a from 1 to 0.5"), "{drawn}");
+        let decades = |points| figure(&Lines { axis: Axis::Decades, ..lines(points) }).into_string();
+        assert!(decades(vec![(10.0, 1.0), (20.0, 0.5)]).contains(" log\""));
+        assert!(!decades(vec![(0.0, 1.0), (20.0, 0.5)]).contains(" log\""));
     }
 }

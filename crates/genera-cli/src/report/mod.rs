@@ -47,6 +47,8 @@ pub struct Report {
     pub histograms: Vec<Histogram>,
     /// What caution in drawing does.
     pub sweeps: Vec<Lines>,
+    /// What the steps of a solver do, and cost.
+    pub costs: Vec<Lines>,
     pub neighbours: Vec<Neighbour>,
     /// Stations of one sampling run, from noise to data.
     pub trajectory: Vec<Frame>,
@@ -159,6 +161,17 @@ pub struct Lines {
     pub note: String,
     /// Name and points.
     pub series: Vec<(String, Vec<(f64, f64)>)>,
+    pub axis: Axis,
+}
+
+/// How the values below a figure are laid out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Axis {
+    /// Equal differences, equal distances.
+    #[default]
+    Even,
+    /// Equal ratios, equal distances, if all values are positive.
+    Decades,
 }
 
 /// A sample and the training point nearest to it.

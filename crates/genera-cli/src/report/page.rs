@@ -114,7 +114,18 @@ struct Section {
 /// is it new, how does it come about, how was it trained, how do I get it myself.
 fn sections(report: &Report) -> Vec<Section> {
     let Report {
-        samples, scores, likelihoods, bars, histograms, sweeps, neighbours, trajectory, planes, curves, ..
+        samples,
+        scores,
+        likelihoods,
+        bars,
+        histograms,
+        sweeps,
+        costs,
+        neighbours,
+        trajectory,
+        planes,
+        curves,
+        ..
     } = report;
     let section = |id, title, body| Section { id, title, body };
     let shown = |present: bool, section: Section| present.then_some(section);
@@ -130,7 +141,8 @@ fn sections(report: &Report) -> Vec<Section> {
         shown(!planes.is_empty(), section("plane", "In the plane", html! { @for plane in &planes { (plane) } })),
         shown(!scores.is_empty(), section("scores", "Scores", results::scores(scores))),
         shown(!likelihoods.is_empty(), section("likelihood", "Likelihood", results::likelihoods(likelihoods))),
-        shown(!sweeps.is_empty(), section("sweeps", "With caution", swept(sweeps))),
+        shown(!sweeps.is_empty(), section("sweeps", "With caution", swept(CAUTION, sweeps))),
+        shown(!costs.is_empty(), section("costs", "In few steps", swept(COST, costs))),
         shown(charted, section("charts", "Distributions", html! { div.charts { (charts) } })),
         shown(!neighbours.is_empty(), section("neighbours", "Nearest data", results::neighbours(neighbours))),
         shown(!trajectory.is_empty(), section("trajectory", "From noise", strip(trajectory))),
@@ -167,9 +179,13 @@ fn gallery(gallery: &Gallery) -> Markup {
     }
 }
 
-fn swept(sweeps: &[Lines]) -> Markup {
+const CAUTION: &str = "Drawing with more caution than the model has, towards the left: likelier samples, less variety.";
+const COST: &str =
+    "Fewer evaluations of the network for each sample, towards the left: faster, and farther from the data.";
+
+fn swept(lead: &str, sweeps: &[Lines]) -> Markup {
     html! {
-        p.lead { "Drawing with more caution than the model has, towards the left: likelier samples, less variety." }
+        p.lead { (lead) }
         div.charts { @for one in sweeps { (lines::figure(one)) } }
     }
 }

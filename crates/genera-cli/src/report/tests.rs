@@ -66,6 +66,7 @@ fn full(text: &str) -> Report {
                 x_label: text(),
                 note: text(),
                 series: vec![(text(), vec![(0.5, 0.9), (1.0, 0.7)])],
+                ..Lines::default()
             }],
             table: vec![vec![text(), text()], vec![text(), text()]],
         }],
@@ -74,6 +75,14 @@ fn full(text: &str) -> Report {
             x_label: text(),
             note: text(),
             series: vec![(text(), vec![(0.5, 0.9), (1.0, 0.7)]), (text(), vec![(0.5, 0.1), (1.0, 0.8)])],
+            ..Lines::default()
+        }],
+        costs: vec![Lines {
+            title: text(),
+            x_label: text(),
+            note: text(),
+            series: vec![(text(), vec![(10.0, 9.0), (100.0, 7.0)])],
+            axis: Axis::Decades,
         }],
         neighbours: vec![Neighbour { sample: PNG.to_vec(), neighbour: PNG.to_vec(), distance: 0.5 }],
         trajectory: vec![Frame { png: PNG.to_vec(), label: text() }],
@@ -134,7 +143,7 @@ fn every_plot_is_well_formed() {
     for text in ["plain", HOSTILE, "юникод ∂ \u{202e} 数", ""] {
         let page = render(&full(text));
         let plots: Vec<_> = between(&page, "<svg", "</svg>").collect();
-        assert_eq!(plots.len(), 10, "histogram, two of lines, curve and six panels");
+        assert_eq!(plots.len(), 11, "histogram, three of lines, curve and six panels");
         for plot in plots {
             let svg = roxmltree::Document::parse(plot).expect("well-formed");
             assert!(svg.root_element().attribute("aria-label").is_some_and(|label| label.len() > 10));
@@ -150,13 +159,14 @@ fn a_section_is_there_exactly_if_it_has_data() {
         assert!(!empty.contains(tag), "{tag} in an empty report");
     }
     type Clear = fn(&mut Report);
-    let sections: [(&str, Clear); 12] = [
+    let sections: [(&str, Clear); 13] = [
         ("samples", |report| report.samples.clear()),
         ("plane", |report| report.planes.clear()),
         ("field", |report| report.galleries.clear()),
         ("scores", |report| report.scores.clear()),
         ("likelihood", |report| report.likelihoods.clear()),
         ("sweeps", |report| report.sweeps.clear()),
+        ("costs", |report| report.costs.clear()),
         ("charts", |report| (report.bars, report.histograms) = (vec![], vec![])),
         ("neighbours", |report| report.neighbours.clear()),
         ("trajectory", |report| report.trajectory.clear()),

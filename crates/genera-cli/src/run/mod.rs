@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 pub use atomic::write as write_atomically;
 pub use checkpoint::{Checkpoint, Checkpoints, Progress};
 pub use log::{Log, LogLine};
-pub use scores::{Baseline, Score, Scores, Sweep, SweepPoint, Verdict};
+pub use scores::{Baseline, STEPS, Score, Scores, Sweep, SweepPoint, Verdict};
 pub use tensorboard::{EventFile, Picture};
 
 use crate::failure::{Failure, Outcome};

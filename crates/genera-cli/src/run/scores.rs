@@ -20,7 +20,7 @@ pub struct Scores {
     pub measures: Vec<Score>,
     /// The recipe's expectations, held against it.
     pub verdicts: Vec<Verdict>,
-    /// What more and more caution in drawing does.
+    /// What more and more caution in drawing does, or more and more steps.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sweeps: Vec<Sweep>,
 }
@@ -34,10 +34,13 @@ impl Scores {
     }
 }
 
-/// Fidelity and variety as a model draws with more and more caution.
+/// What the name of a sweep over the steps of a solver begins with.
+pub const STEPS: &str = "steps of ";
+
+/// Fidelity and variety as a model draws with more and more caution, or in more and more steps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sweep {
-    /// `temperature`, `truncation` or `guidance`.
+    /// `temperature`, `truncation`, `guidance`, or [`STEPS`] and a solver.
     pub kind: String,
     /// What compared samples with held-out data.
     pub by: String,
@@ -45,15 +48,18 @@ pub struct Sweep {
     pub n: usize,
     /// Of the samples: the same noise at each value.
     pub seed: u64,
-    /// In rising order of the value: of temperature and truncation from the most caution to none, of guidance from none up.
+    /// In rising order of the value: of temperature and truncation from the most caution to none, of guidance and steps from the least up.
     pub points: Vec<SweepPoint>,
 }
 
 /// One value of a sweep.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SweepPoint {
-    /// The temperature, the largest absolute value of the noise, or the scale of guidance.
+    /// The temperature, the largest absolute value of the noise, the scale of guidance, or the number of steps.
     pub at: f64,
+    /// How often a sample asked the network that removes noise, where one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evaluations: Option<f64>,
     /// The share of samples in which the classes that were asked for are seen, where a classifier looks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accuracy: Option<f64>,

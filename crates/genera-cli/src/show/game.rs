@@ -82,6 +82,7 @@ fn distances(report: &mut Report) {
             x_label: "step".to_owned(),
             note: note.to_owned(),
             series: vec![("critic's value".to_owned(), value), ("Wasserstein distance".to_owned(), distance)],
+            ..Lines::default()
         };
         report.galleries.push(Gallery {
             id: "distance",

@@ -40,19 +40,19 @@ pub enum StepSize {
     SignalToNoise(f64),
     /// The same for a score of the length that a normal density of deviation `σ` has.
     Relative(f64),
-    /// `e`, the step at the smallest level of the chain.
+    /// `e`, the step at the smallest level that is trained, whichever levels a sampler visits.
     Smallest(f64),
-    /// `e`, the step at the largest level of the chain.
+    /// `e`, the step at the largest level.
     Largest(f64),
 }
 
-/// Where on a chain a corrector stands.
+/// Where a corrector stands.
 #[derive(Clone, Copy)]
 pub(super) struct Place {
     pub level: Level,
     /// The level below.
     pub below: Level,
-    /// The smallest and the largest `σ` of the chain that is not zero.
+    /// The smallest and the largest `σ` of training, which do not depend on the levels that are visited.
     pub ends: [f64; 2],
 }
 
@@ -66,13 +66,21 @@ impl Corrector {
         within(size > 0.0 && size.is_finite(), "corrector.size", size, "positive")
     }
 
-    pub(super) fn run(&self, denoise: &dyn Denoise, clip: &Clip, place: Place, x: Rows, rng: &mut Rng) -> Rows {
+    /// All steps, and the unclipped prediction that the last of them followed.
+    pub(super) fn run(
+        &self,
+        denoise: &dyn Denoise,
+        clip: &Clip,
+        place: Place,
+        x: Rows,
+        rng: &mut Rng,
+    ) -> (Rows, Option<Rows>) {
         let rows = x.dims()[0];
-        (0..self.steps).fold(x, |x, _| {
-            let x0 = clip.apply(denoise.denoise(x.clone(), &vec![place.level; rows]));
-            let s = score(&x, &x0, place.level);
+        (0..self.steps).fold((x, None), |(x, _), _| {
+            let raw = denoise.denoise(x.clone(), &vec![place.level; rows]);
+            let s = score(&x, &clip.apply(raw.clone()), place.level);
             let eps = noise(x.dims(), rng, &x.device());
-            self.step(x, s, eps, place)
+            (self.step(x, s, eps, place), Some(raw))
         })
     }
 
@@ -89,12 +97,35 @@ impl Corrector {
                 let ([rows, width], device) = (x.dims(), x.device());
                 let square = |row: &[f32]| row.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>();
                 let squares = |v: &Rows| host(v).chunks_exact(width.max(1)).map(square).collect::<Vec<f64>>();
-                // At a stationary point there is no direction to be in proportion to.
-                let ratios = squares(&eps).into_iter().zip(squares(&s)).map(|(e, s)| e / s.max(f64::MIN_POSITIVE));
-                let eta: Vec<f32> = ratios.map(|ratio| (4.0 * kept * r * r * ratio) as f32).collect();
+                let ratios = squares(&eps).into_iter().zip(squares(&s)).map(|(e, s)| e / s);
+                // At a stationary point there is no direction to be in proportion to: the row stays.
+                let eta = ratios.map(|ratio| (4.0 * kept * r * r * ratio) as f32);
+                let eta: Vec<f32> = eta.map(|eta| if eta.is_finite() { eta } else { 0.0 }).collect();
                 let eta: Rows = Tensor::from_data(TensorData::new(eta, [rows, 1]), &device);
                 x + s * (eta.clone() * 0.5) + eps * eta.sqrt()
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+
+    use super::*;
+    use crate::diffusion::Schedule;
+
+    /// Where the score vanishes the ratio of lengths has no value; such rows stay, and their neighbours move.
+    #[test]
+    fn a_row_without_a_score_stays() {
+        let levels = Schedule::variance_preserving(10).levels().unwrap();
+        let place = Place { level: levels.training(5), below: levels.training(4), ends: [0.1, 1.0] };
+        let corrector = Corrector { steps: 1, size: StepSize::SignalToNoise(0.16) };
+        let rows = |values: [[f32; 2]; 3]| Rows::from_floats(values, &Device::default());
+        let x = rows([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]);
+        let scores = rows([[0.0, 0.0], [1e-30, 0.0], [1.0, -1.0]]);
+        let moved = host(&corrector.step(x, scores, rows([[0.5, -0.5]; 3]), place));
+        assert_eq!(moved[..4], [1.0, 2.0, 3.0, 4.0]);
+        assert!(moved.iter().all(|v| v.is_finite()) && moved[4..] != [5.0, 6.0], "{moved:?}");
     }
 }

@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 use genera_rng::Rng;
 
 use super::model::nats;
-use super::{Differentiable, Diffusion, Level};
+use super::{Differentiable, Diffusion, Guidance, Level};
 use crate::nn::Conditioned;
 use crate::traits::{Denoise, Density, LowerBound, Net, Rows, Sample};
 
@@ -14,11 +14,18 @@ use crate::traits::{Denoise, Density, LowerBound, Net, Rows, Sample};
 pub struct Given<'a, N: Module> {
     model: &'a Diffusion<N>,
     labels: Vec<usize>,
+    /// Of samples, in place of the sampler's own.
+    guidance: Option<Guidance>,
 }
 
 impl<'a, N: Module> Given<'a, N> {
     pub(super) fn new(model: &'a Diffusion<N>, labels: Vec<usize>) -> Self {
-        Self { model, labels }
+        Self { model, labels, guidance: None }
+    }
+
+    /// The same, whose samples are guided so, whatever the model's sampler says.
+    pub fn guided(self, guidance: Guidance) -> Self {
+        Self { guidance: Some(guidance), ..self }
     }
 
     /// The classes of some samples.
@@ -65,7 +72,8 @@ impl<N: Module + Net<Conditioned, Rows>> Density for Given<'_, N> {
 
 impl<N: Module + Net<Conditioned, Rows>> Sample for Given<'_, N> {
     fn sample(&self, n: usize, rng: &mut Rng) -> Rows {
-        self.model.sample_given(n, &self.labels, rng)
+        let guidance = self.guidance.or(self.model.config().sampler.guidance);
+        self.model.sample_given(n, &self.labels, guidance, rng)
     }
 }
 

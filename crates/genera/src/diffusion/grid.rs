@@ -10,6 +10,10 @@
 //! trailing   u = T − i T / n                                 ends on the noisiest level
 //! ```
 //!
+//! Schedules that are a closed form of time serve more steps than `T`. `trailing` would then come between the least noisy
+//! level of training and clean data, where the network has learnt nothing: it is spread between the trained ends instead,
+//! `u = 1 + (T − 1) (n − 1 − i) / (n − 1)`. A flow is trained down to clean data and keeps its strides.
+//!
 //! A second-order multistep solver spends its first step on order one, and diffusers gives it `n + 1` points of
 //! `leading` and `linspace` less the lowest. Euler and Heun take `linspace` without rounding; schedules that are a
 //! closed form of time are never rounded.
@@ -74,6 +78,9 @@ impl Spacing {
             return error("take at most one a level of the chain, and never more than 1000000");
         }
         let points = steps + habit.below;
+        // A chain that ends at the lowest level arrives there with its last stride.
+        let strides = if finish == Finish::Lowest { steps } else { steps - 1 };
+        let dense = steps > length && (finish == Finish::Lowest || levels.trained_from() > 0.0);
         let from_clean = |i: usize| match self {
             Self::Leading => 1.0 + offset as f64 + ((length / points) * i) as f64,
             // One point alone is the noisiest level, so that a single step starts from noise.
@@ -81,6 +88,10 @@ impl Spacing {
             Self::Linspace => {
                 let time = (length - 1) as f64 * i as f64 / (points - 1) as f64;
                 1.0 + if discrete && habit.rounds { time.round_ties_even() } else { time }
+            }
+            Self::Trailing if dense => {
+                let left = (strides - (points - 1 - i)) as f64;
+                1.0 + (length - 1) as f64 * left / strides as f64
             }
             Self::Trailing => {
                 let u = length as f64 - (points - 1 - i) as f64 * (length as f64 / steps as f64);

@@ -14,7 +14,7 @@
 use burn::tensor::{Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-use super::{DiffusionError, Level, within};
+use super::{Differentiable, DiffusionError, Level, of_samples, within};
 use crate::traits::{Denoise, Rows};
 
 /// How strongly, where, and how it is held back.
@@ -38,7 +38,9 @@ impl Guidance {
         Self { scale, interval: None, rescale: 0.0 }
     }
 
-    pub(super) fn validate(&self) -> Result<(), DiffusionError> {
+    /// # Errors
+    /// A scale that is not finite, an interval without a length, a rescaling outside 0 to 1.
+    pub fn check(&self) -> Result<(), DiffusionError> {
         within(self.scale.is_finite(), "guidance.scale", self.scale, "finite")?;
         within((0.0..=1.0).contains(&self.rescale), "guidance.rescale", self.rescale, "from 0 to 1")?;
         match self.interval {
@@ -59,17 +61,18 @@ impl Guidance {
     }
 }
 
-/// A denoiser that is told something, drawn away from one that is not (or is told what to avoid).
-pub struct Guided<'a> {
+/// A denoiser that is told something, drawn away from one that is not (or is told what to avoid). It has a derivative if
+/// both have.
+pub struct Guided<G: ?Sized, A: ?Sized> {
     /// What is told.
-    pub given: Box<dyn Denoise + 'a>,
+    pub given: Box<G>,
     /// What is not.
-    pub against: Box<dyn Denoise + 'a>,
+    pub against: Box<A>,
     /// How strongly.
     pub guidance: Guidance,
 }
 
-impl Denoise for Guided<'_> {
+impl<G: Denoise + ?Sized, A: Denoise + ?Sized> Denoise for Guided<G, A> {
     fn denoise(&self, x: Rows, levels: &[Level]) -> Rows {
         self.denoise_with_variance(x, levels).0
     }
@@ -85,36 +88,72 @@ impl Denoise for Guided<'_> {
     }
 }
 
-impl Guided<'_> {
-    /// The prediction `given`, drawn away from `against`, which is not asked for where it would not count.
-    fn guided(&self, given: Rows, levels: &[Level], x: Rows, against: impl FnOnce() -> Rows) -> Rows {
-        let scales: Vec<f64> = levels.iter().map(|level| self.guidance.at(level)).collect();
-        if scales.iter().all(|scale| *scale == 1.0) {
-            return given;
+impl<G: Differentiable + ?Sized, A: Differentiable + ?Sized> Differentiable for Guided<G, A> {
+    /// The factor by which a prediction is rescaled is held still.
+    fn denoise_and_pull(
+        &self,
+        samples: &[usize],
+        x: Rows,
+        levels: &[Level],
+        cotangents: Vec<Rows>,
+    ) -> (Rows, Vec<Rows>) {
+        let (given, pulled) = self.given.denoise_and_pull(samples, x.clone(), levels, cotangents.clone());
+        let Some(scales) = self.scales(levels, &x) else { return (given, pulled) };
+        let (against, away) = self.against.denoise_and_pull(samples, x.clone(), levels, cotangents.clone());
+        let drawn = |given: Rows, against: Rows| against.clone() + (given - against) * scales.clone();
+        let guided = drawn(given.clone(), against);
+        let pulled = pulled.into_iter().zip(away).map(|(given, against)| drawn(given, against));
+        match self.rescaling(&x, &given, &guided, levels) {
+            None => (guided, pulled.collect()),
+            Some([factor, rest]) => {
+                let of_x = cotangents.into_iter().map(|v| v * rest.clone());
+                let pulled = pulled.zip(of_x).map(|(pulled, of_x)| pulled * factor.clone() + of_x).collect();
+                (guided * factor.clone() + x * rest.clone(), pulled)
+            }
         }
-        let against = against();
-        let guided = against.clone() + (given.clone() - against) * column(scales.into_iter(), &x);
-        if self.guidance.rescale > 0.0 { self.rescaled(&x, &given, guided, levels) } else { guided }
+    }
+}
+
+impl<G: ?Sized, A: ?Sized> Guided<G, A> {
+    /// `γ` of each row, `[B, 1]`; none if all are 1.
+    fn scales(&self, levels: &[Level], like: &Rows) -> Option<Rows> {
+        let scales: Vec<f64> = levels.iter().map(|level| self.guidance.at(level)).collect();
+        scales.iter().any(|scale| *scale != 1.0).then(|| column(scales.into_iter(), like))
     }
 
-    fn rescaled(&self, x: &Rows, given: &Rows, guided: Rows, levels: &[Level]) -> Rows {
+    /// The prediction `given`, drawn away from `against`, which is not asked for where it would not count.
+    fn guided(&self, given: Rows, levels: &[Level], x: Rows, against: impl FnOnce() -> Rows) -> Rows {
+        let Some(scales) = self.scales(levels, &x) else { return given };
+        let against = against();
+        let guided = against.clone() + (given.clone() - against) * scales;
+        match self.rescaling(&x, &given, &guided, levels) {
+            Some([factor, rest]) => guided * factor + x * rest,
+            None => guided,
+        }
+    }
+
+    /// The factors of the guided prediction and of `x` that bring the deviation of the predicted noise back: `[B, 1]` each;
+    /// none if it shall stay as it is.
+    fn rescaling(&self, x: &Rows, given: &Rows, guided: &Rows, levels: &[Level]) -> Option<[Rows; 2]> {
+        let share = self.guidance.rescale;
+        if share <= 0.0 {
+            return None;
+        }
         let alpha = column(levels.iter().map(|level| level.alpha), x);
         // σ times the predicted noise: the factor of a row drops out of a ratio of deviations.
-        let noise = |x0: &Rows| x.clone() - x0.clone() * alpha.clone();
-        let deviation = |v: &Rows| {
-            let mean = v.clone().mean_dim(1);
-            (v.clone() - mean).square().mean_dim(1).clamp_min(1e-30).sqrt()
+        let deviation = |x0: &Rows| {
+            let noise = x.clone() - x0.clone() * alpha.clone();
+            let mean = noise.clone().mean_dim(1);
+            (noise - mean).square().mean_dim(1).clamp_min(1e-30).sqrt()
         };
-        let (aim, own) = (noise(given), noise(&guided));
-        let share = self.guidance.rescale;
-        let factor = deviation(&aim) / deviation(&own) * share + (1.0 - share);
+        let factor = deviation(given) / deviation(guided) * share + (1.0 - share);
         // Pure noise says nothing of the data, and there is nothing to divide by.
         let silent: Vec<bool> = levels.iter().map(|level| level.alpha <= 0.0).collect();
         let silent =
             Tensor::<2, burn::tensor::Bool>::from_data(TensorData::new(silent, [levels.len(), 1]), &x.device());
-        let safe = alpha.mask_fill(silent.clone(), 1.0);
-        let rescaled = (x.clone() - own * factor) / safe;
-        rescaled.mask_where(silent.expand(guided.dims()), guided)
+        let factor = factor.mask_fill(silent.clone(), 1.0);
+        let rest = (factor.clone().neg() + 1.0) / alpha.mask_fill(silent, 1.0);
+        Some([factor, rest])
     }
 }
 
@@ -162,9 +201,17 @@ pub struct Known<'a> {
 
 impl Denoise for Known<'_> {
     fn denoise(&self, x: Rows, levels: &[Level]) -> Rows {
-        let x0 = self.denoise.denoise(x, levels);
-        x0.clone() + (self.values.clone() - x0) * self.mask.clone()
+        known(self.denoise.denoise(x, levels), self.values.clone(), self.mask.clone())
     }
+
+    fn denoise_some(&self, samples: &[usize], x: Rows, levels: &[Level]) -> Rows {
+        let x0 = self.denoise.denoise_some(samples, x, levels);
+        known(x0, of_samples(&self.values, samples), of_samples(&self.mask, samples))
+    }
+}
+
+fn known(x0: Rows, values: Rows, mask: Rows) -> Rows {
+    x0.clone() + (values - x0) * mask
 }
 
 /// Numbers, one a row, as a column on the device of `like`: `[B, 1]`.

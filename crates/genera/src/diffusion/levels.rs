@@ -81,6 +81,12 @@ impl Levels {
         }
     }
 
+    /// How far from clean data, in steps, the trained range of times begins: at the first training time, or, of a flow, at
+    /// once.
+    pub(super) fn trained_from(&self) -> f64 {
+        if matches!(self.schedule, Schedule::LinearFlow { .. }) { 0.0 } else { 1.0 }
+    }
+
     /// The level of any time, between training times too; beyond the chain's ends, that of the end.
     pub fn level(&self, time: f64) -> Level {
         let (time, from_clean) = self.place(time);
@@ -184,7 +190,7 @@ impl Levels {
     /// reaches down to clean data, which `u = 1` would give.
     pub fn at_fraction(&self, u: f64) -> Level {
         let top = self.clean_time() + self.steps() as f64;
-        let bottom = if matches!(self.schedule, Schedule::LinearFlow { .. }) { 0.0 } else { self.clean_time() + 1.0 };
+        let bottom = self.clean_time() + self.trained_from();
         self.level(top + u * (bottom - top))
     }
 

@@ -10,8 +10,10 @@
 //! DDPM, DDIM, NCSN, the VE, VP and sub-VP equations, EDM and flow matching are rows of this table; guidance wraps a
 //! denoiser, and the probability flow gives any of them an exact likelihood. Everything without a gradient is `f64` on the host.
 
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, TensorData};
 use serde::{Deserialize, Serialize};
+
+use crate::traits::Rows;
 
 mod bound;
 mod churn;
@@ -143,6 +145,15 @@ pub enum DiffusionError {
 /// The values of `x`, row-major.
 fn host<const D: usize>(x: &Tensor<D>) -> Vec<f32> {
     x.to_data().convert::<f32>().iter::<f32>().collect()
+}
+
+/// The rows of these samples; one row alone is that of every sample.
+fn of_samples(rows: &Rows, samples: &[usize]) -> Rows {
+    if rows.dims()[0] == 1 {
+        return rows.clone();
+    }
+    let places: Vec<i32> = samples.iter().map(|sample| *sample as i32).collect();
+    rows.clone().select(0, Tensor::from_data(TensorData::from(places.as_slice()), &rows.device()))
 }
 
 /// Nothing if `ok`; otherwise the error that names the setting.

@@ -14,8 +14,8 @@ use genera_rng::Rng;
 
 use super::sampler::{noise, start};
 use super::{
-    Coefficients, Differentiable, DiffusionConfig, Given, Guided, Level, Levels, Target, Times, Transition, Variance,
-    VariationalBound, decoder,
+    Coefficients, Differentiable, DiffusionConfig, Given, Guidance, Guided, Level, Levels, Target, Times, Transition,
+    Variance, VariationalBound, decoder,
 };
 use crate::nn::Conditioned;
 use crate::traits::{Batch, Denoise, Density, Loss, LowerBound, Model, Net, Rows, Sample, Score, View};
@@ -209,12 +209,12 @@ impl<N: Module + Net<Conditioned, Rows>> Diffusion<N> {
         (Tensor::cat(means, 0), pulled.into_iter().map(|pieces| Tensor::cat(pieces, 0)).collect())
     }
 
-    pub(super) fn sample_given(&self, n: usize, labels: &[usize], rng: &mut Rng) -> Rows {
+    pub(super) fn sample_given(&self, n: usize, labels: &[usize], guidance: Option<Guidance>, rng: &mut Rng) -> Rows {
         let device = self.net.devices().into_iter().next().unwrap_or_default().inner();
         let width = self.config.features;
         let noise = noise([n, width], rng, &device);
         let given = |labels: &[usize]| Box::new(self.given(labels.to_vec()));
-        let denoise: Box<dyn Denoise + '_> = match self.config.sampler.guidance {
+        let denoise: Box<dyn Denoise + '_> = match guidance {
             Some(guidance) if !labels.is_empty() => {
                 Box::new(Guided { given: given(labels), against: given(&[]), guidance })
             }
@@ -385,7 +385,7 @@ impl<N: Module + Net<Conditioned, Rows>> Denoise for Diffusion<N> {
 
 impl<N: Module + Net<Conditioned, Rows>> Sample for Diffusion<N> {
     fn sample(&self, n: usize, rng: &mut Rng) -> Rows {
-        self.sample_given(n, &[], rng)
+        self.sample_given(n, &[], None, rng)
     }
 }
 

@@ -13,7 +13,7 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 
-use super::{Differentiable, DiffusionError, Level, within};
+use super::{Differentiable, DiffusionError, Level, of_samples, within};
 use crate::traits::{Denoise, Rows};
 
 /// `A`, whose rows are orthogonal.
@@ -112,13 +112,7 @@ impl Denoise for Observed<'_> {
     /// Where there is no signal (`α = 0`) a noisy row says nothing of what was seen.
     fn denoise_some(&self, samples: &[usize], x: Rows, levels: &[Level]) -> Rows {
         let ([rows, _], device) = (x.dims(), x.device());
-        let seen = match self.seen.dims()[0] {
-            1 => self.seen.clone(),
-            _ => {
-                let places: Vec<i32> = samples.iter().map(|sample| *sample as i32).collect();
-                self.seen.clone().select(0, Tensor::from_data(TensorData::from(places.as_slice()), &device))
-            }
-        };
+        let seen = of_samples(&self.seen, samples);
         let x0 = self.denoise.denoise_some(samples, x.clone(), levels);
         let missing = seen - self.observation.observe(x0.clone());
         let uncertain = |level: &Level| {

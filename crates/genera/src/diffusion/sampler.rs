@@ -74,14 +74,10 @@ pub enum Solver {
 }
 
 impl Solver {
-    /// Whether its noise is that of a Brownian path.
+    /// Whether its noise is that of a Brownian path. It then speaks of the score and of the kernel between levels, of which
+    /// pure noise (`α = 0`) has none.
     fn is_driven(self) -> bool {
         matches!(self, Self::EulerMaruyama | Self::ReverseDiffusion | Self::StochasticHeun)
-    }
-
-    /// Whether it speaks of the score, which pure noise (`α = 0`) does not have.
-    fn needs_signal(self) -> bool {
-        matches!(self, Self::EulerMaruyama | Self::StochasticHeun)
     }
 }
 
@@ -93,11 +89,11 @@ pub struct Sampler {
     pub solver: Solver,
     /// The number of steps.
     pub steps: usize,
-    /// The fraction of the ancestral standard deviation that `ddim` adds at each step, from 0 to 1.
+    /// The fraction of the ancestral standard deviation that `ddim` adds at each step, from 0 to 1; nothing else reads it.
     pub eta: f64,
     /// How the steps are spread over the chain.
     pub spacing: Spacing,
-    /// How many levels the `leading` spacing starts above the lowest.
+    /// How many levels the `leading` spacing starts above the lowest; nothing else reads it.
     pub offset: usize,
     /// Where the chain ends.
     pub finish: Finish,
@@ -111,12 +107,15 @@ pub struct Sampler {
     /// Noise stirred in before each step of `euler` or `heun`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub churn: Option<Churn>,
-    /// The tolerance of `probability-flow`, relative and absolute.
+    /// The tolerance of `probability-flow`, relative and absolute; nothing else reads it.
     pub tolerance: f64,
     /// How strongly samples are drawn towards their class.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub guidance: Option<Guidance>,
 }
+
+/// The tolerance of `probability-flow`, unless another is asked for.
+const TOLERANCE: f64 = 1e-5;
 
 impl Default for Sampler {
     fn default() -> Self {
@@ -131,7 +130,7 @@ impl Default for Sampler {
             variance: Variance::default(),
             corrector: None,
             churn: None,
-            tolerance: 1e-5,
+            tolerance: TOLERANCE,
             guidance: None,
         }
     }
@@ -148,7 +147,7 @@ pub struct Moment<'a> {
     pub to: Level,
     /// The rows at `to`: `[B, F]`.
     pub x: &'a Rows,
-    /// The prediction of clean data made at `from`: `[B, F]`.
+    /// The last prediction of clean data made at `from`: `[B, F]`.
     pub x0: &'a Rows,
 }
 
@@ -156,8 +155,8 @@ impl Sampler {
     /// The levels to visit, noisiest first, ending where the chain ends: `steps + 1` levels.
     ///
     /// # Errors
-    /// No steps, more steps than levels, `eta` out of range or without a solver that reads it, a clip that clips
-    /// everything.
+    /// No steps, more steps than levels, `eta` out of range, a setting that the solver or the spacing does not read, a clip
+    /// that clips everything.
     pub fn chain(&self, levels: &Levels) -> Result<Vec<Level>, DiffusionError> {
         within((0.0..=1.0).contains(&self.eta), "eta", self.eta, "from 0 to 1")?;
         if self.eta > 0.0 && self.solver != Solver::Ddim {
@@ -168,9 +167,17 @@ impl Sampler {
         self.clip.validate()?;
         self.corrector.map_or(Ok(()), |corrector| corrector.validate())?;
         self.churn.map_or(Ok(()), |churn| churn.validate())?;
-        self.guidance.map_or(Ok(()), |guidance| guidance.validate())?;
+        self.guidance.map_or(Ok(()), |guidance| guidance.check())?;
         ProbabilityFlow { tolerance: self.tolerance, ..ProbabilityFlow::default() }.check()?;
         let refuse = |what| Err(DiffusionError::Combination(what));
+        if self.tolerance != TOLERANCE && self.solver != Solver::ProbabilityFlow {
+            return refuse(
+                "only the probability-flow solver reads tolerance; leave it out or set solver = \"probability-flow\"",
+            );
+        }
+        if self.offset != 0 && self.spacing != Spacing::Leading {
+            return refuse("only the leading spacing reads offset; set offset = 0 or spacing = \"leading\"");
+        }
         if self.solver == Solver::Langevin && self.corrector.is_none() {
             return refuse("the langevin solver moves by its corrector alone; set corrector = { steps, size }");
         }
@@ -187,7 +194,7 @@ impl Sampler {
             rounds: !matches!(self.solver, Solver::Euler | Solver::Heun),
         };
         let chain = self.spacing.chain(levels, self.steps, self.offset, self.finish, habit)?;
-        if self.solver.needs_signal() && chain.iter().any(|level| level.alpha <= 0.0) {
+        if self.solver.is_driven() && chain.iter().any(|level| level.alpha <= 0.0) {
             return refuse("this solver follows the score, and the chain starts in pure noise; take ancestral or heun");
         }
         Ok(chain)
@@ -252,22 +259,26 @@ impl Sampler {
         }
         let (Some(first), Some(end)) = (chain.first(), chain.last()) else { return x };
         let mut brownian = self.solver.is_driven().then(|| Brownian::new([rows, width], [first.time, end.time], rng));
-        let sigmas = chain.iter().map(|level| level.sigma).filter(|sigma| *sigma > 0.0);
-        let ends = [sigmas.clone().fold(f64::INFINITY, f64::min), sigmas.fold(0.0, f64::max)];
+        let ends = [levels.lowest().sigma, levels.top().sigma];
         let mut before: Option<(Level, Rows)> = None;
         for (step, pair) in chain.windows(2).enumerate() {
             let (mut from, to) = (pair[0], pair[1]);
             let last = step + 2 == chain.len();
+            let mut followed = None;
             if let Some(corrector) = &self.corrector {
                 let place = Place { level: from, below: to, ends };
-                x = corrector.run(denoise, &self.clip, place, x, rng);
+                (x, followed) = corrector.run(denoise, &self.clip, place, x, rng);
             }
             if let Some(churn) = &self.churn {
                 let raised = churn.raised(from, chain.len() - 1, levels);
                 x = churn.stir(x, from, raised, rng);
                 from = raised;
             }
-            let (raw, fraction) = denoise.denoise_with_variance(x.clone(), &vec![from; rows]);
+            // Where the corrector does all there is, nothing would be done with another prediction.
+            let (raw, fraction) = match followed.filter(|_| self.solver == Solver::Langevin && to.sigma > 0.0) {
+                Some(raw) => (raw, None),
+                None => denoise.denoise_with_variance(x.clone(), &vec![from; rows]),
+            };
             let x0 = self.clip.apply(raw.clone());
             // The noise of the driven solvers; none in the last step, as for the ancestral one.
             let mut increment = |standard: bool| match &mut brownian {

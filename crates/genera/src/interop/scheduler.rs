@@ -215,7 +215,8 @@ impl SchedulerConfig {
                 TimestepSpacing::Leading => Spacing::Leading,
                 TimestepSpacing::Trailing => Spacing::Trailing,
             },
-            offset: self.steps_offset,
+            // The other spacings do not read it, here as there.
+            offset: if self.timestep_spacing == TimestepSpacing::Leading { self.steps_offset } else { 0 },
             finish: if ddim && !self.set_alpha_to_one { Finish::Lowest } else { Finish::Clean },
             clip,
             variance,

@@ -12,7 +12,7 @@ use burn::module::{Module, ModuleDisplay};
 use genera_rng::Rng;
 
 use super::two_stage::{named, parted};
-use crate::diffusion::{Diffusion, Given};
+use crate::diffusion::{Diffusion, Given, Guidance};
 use crate::nn::Conditioned;
 use crate::train::Descent;
 use crate::traits::{Batch, Codec, Learner, Model, Net, Rows, Sample, Scalars, StepError, View};
@@ -127,6 +127,13 @@ where
 pub struct GivenLatent<'a, C, N: Module> {
     model: &'a LatentDiffusion<C, N>,
     prior: Given<'a, N>,
+}
+
+impl<C, N: Module + Net<Conditioned, Rows>> GivenLatent<'_, C, N> {
+    /// The same, guided so, whatever the sampler of the diffusion says.
+    pub fn guided(self, guidance: Guidance) -> Self {
+        Self { prior: self.prior.guided(guidance), ..self }
+    }
 }
 
 impl<C, N> Sample for GivenLatent<'_, C, N>

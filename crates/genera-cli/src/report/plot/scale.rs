@@ -37,6 +37,12 @@ impl Scale {
         })
     }
 
+    /// A logarithmic axis from the least to the greatest value, if they are positive and differ; otherwise a linear one.
+    pub fn decades(values: impl IntoIterator<Item = f64> + Clone) -> Option<Self> {
+        let (low, high) = range(values.clone())?;
+        if low > LARGEST.recip() && high > 1.01 * low { Some(Self::Log { low, high }) } else { Self::exact(values) }
+    }
+
     /// An axis with room at both ends, logarithmic if the values are positive and span decades.
     pub fn fit(values: impl IntoIterator<Item = f64> + Clone) -> Option<Self> {
         let (low, high) = range(values.clone())?;
