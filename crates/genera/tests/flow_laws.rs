@@ -77,6 +77,7 @@ fn table() -> Vec<(&'static str, usize, Layer)> {
         ("elementwise additive", 3, elementwise(Univariate::Additive)),
         ("elementwise affine", 3, elementwise(affine)),
         ("elementwise sigmoid", 3, elementwise(glow)),
+        ("elementwise between a half and one", 3, elementwise(Univariate::Affine(Scale::Half))),
         ("elementwise exponential", 3, elementwise(Univariate::Affine(Scale::Exponential))),
         ("elementwise spline", 3, elementwise(SPLINE)),
         ("permutation", 4, Layer::Permutation(Permutation::new(&[2, 0, 3, 1], &device()).unwrap())),

@@ -82,7 +82,10 @@ pub fn write(run: &RunDir, subject: &Subject<'_>, scores: Option<&Scores>, conte
         tell_scores(&mut report, scores);
     }
     if let Some(draw) = Draw::of_recipe(subject)? {
-        show_samples(&mut report, subject, &draw)?;
+        match show_samples(&mut report, subject, &draw) {
+            Err(Failure::Failed(message)) => context.console.warn(format!("no samples in the report: {message}")),
+            shown => shown?,
+        }
         show::all(&mut report, subject, &draw, &Rng::new(0).fork("report"))?;
     }
     report.galleries.extend(previews(run)?);

@@ -36,6 +36,7 @@ pub use sweep::SweepRequest;
 use beholder::Beholder;
 
 use crate::data::Data;
+use crate::export::Drawn;
 use crate::failure::{Failure, Outcome};
 use crate::family::Trainee;
 use crate::recipe::{Measure, Recipe};
@@ -100,23 +101,45 @@ impl<'a> Plan<'a> {
     }
 }
 
+/// What is measured of samples; none if the model cannot draw them. Its likelihood still makes sense; an expectation of
+/// samples is then not met.
+fn samples(
+    subject: &Subject<'_>,
+    plan: &Plan<'_>,
+    draw: &Draw<'_>,
+    measures: &mut Vec<Score>,
+    tell: &mut dyn FnMut(String),
+) -> Outcome<Option<Drawn>> {
+    if let Some(rows) = &plan.samples {
+        return Ok(Some(draw.drawn(rows.clone(), None)));
+    }
+    let n = subject.recipe.measure.samples;
+    tell(format!("drawing {n} samples"));
+    let started = std::time::Instant::now();
+    match draw.rows(n, &Rng::new(plan.seed).fork("evaluation")) {
+        Ok(drawn) => {
+            measures.push(speed(n, started.elapsed().as_secs_f64()));
+            Ok(Some(drawn))
+        }
+        Err(Failure::Failed(message)) if subject.trainee.view().density.is_some() => {
+            tell(format!("samples are not measured: {message}"));
+            Ok(None)
+        }
+        Err(other) => Err(other),
+    }
+}
+
 /// Measures everything that fits the model. `tell` hears what is going on and what could not be measured.
 pub fn evaluate(subject: &Subject<'_>, plan: &Plan<'_>, mut tell: impl FnMut(String)) -> Outcome<Scores> {
     sweep::check(subject, plan)?;
     let (mut measures, mut sweeps) = (Vec::new(), Vec::new());
     let view = subject.trainee.view();
-    if let Some(draw) = Draw::of_recipe(subject)? {
-        let drawn = match &plan.samples {
-            Some(rows) => draw.drawn(rows.clone(), None),
-            None => {
-                let n = subject.recipe.measure.samples;
-                tell(format!("drawing {n} samples"));
-                let started = std::time::Instant::now();
-                let drawn = draw.rows(n, &Rng::new(plan.seed).fork("evaluation"))?;
-                measures.push(speed(n, started.elapsed().as_secs_f64()));
-                drawn
-            }
-        };
+    let draw = Draw::of_recipe(subject)?;
+    let drawn = match &draw {
+        Some(draw) => samples(subject, plan, draw, &mut measures, &mut tell)?,
+        None => None,
+    };
+    if let Some((draw, drawn)) = draw.zip(drawn) {
         let mut sweep = |beholder: &Beholder<'_>, tell: &mut dyn FnMut(String)| -> Outcome {
             sweeps.extend(sweep::measure(subject, &draw, beholder, plan, tell)?);
             Ok(())

@@ -74,7 +74,14 @@ pub enum Architecture {
         steps: usize,
         /// Channels of each network.
         channels: usize,
+        /// The slopes of the couplings.
+        #[serde(default = "of_the_paper")]
+        scale: Scale,
     },
+}
+
+fn of_the_paper() -> Scale {
+    Scale::Sigmoid
 }
 
 /// Which direction takes one pass.
@@ -232,11 +239,11 @@ impl Parts<'_> {
                 count("channels", *channels)?;
                 self.real_nvp(self.image()?, *couplings, *channels, Body::Residual(*blocks), rng)
             }
-            Architecture::Glow { levels, steps, channels } => {
+            Architecture::Glow { levels, steps, channels, scale } => {
                 count("levels", *levels)?;
                 count("steps", *steps)?;
                 count("channels", *channels)?;
-                self.glow(self.image()?, *levels, *steps, *channels, rng)
+                self.glow(self.image()?, [*levels, *steps, *channels], *scale, rng)
             }
         }
     }
@@ -352,9 +359,8 @@ impl Parts<'_> {
     fn glow(
         &self,
         shape: [usize; 3],
-        levels: usize,
-        steps: usize,
-        channels: usize,
+        [levels, steps, channels]: [usize; 3],
+        scale: Scale,
         rng: &mut Rng,
     ) -> Result<Vec<Layer>, FlowError> {
         let squeeze = Squeeze::new(shape)?;
@@ -367,13 +373,13 @@ impl Parts<'_> {
             chain.push(Layer::ActNorm(ActNorm::new(all, self.device)));
             chain.push(Layer::Conv1x1(Conv1x1::new(squeezed, rng, self.device)));
             let net = self.image_net(half, channels, Body::Pointwise, all, rng);
-            let coupling = Coupling::new(net, mask, Univariate::Affine(Scale::Sigmoid), self.device);
+            let coupling = Coupling::new(net, mask, Univariate::Affine(scale), self.device);
             chain.push(Layer::ImageCoupling(coupling));
         }
         chain.push(if levels > 1 {
             let net = self.image_net(half, channels, Body::Residual(0), all, rng);
             let prior = Coupling::new(net, mask, Univariate::Affine(Scale::Soft), self.device);
-            Layer::Split(Split { prior, rest: self.glow(half, levels - 1, steps, channels, rng)? })
+            Layer::Split(Split { prior, rest: self.glow(half, [levels - 1, steps, channels], scale, rng)? })
         } else {
             // The prior of what is left.
             Layer::Elementwise(Elementwise::new(all * height * width, Univariate::Affine(Scale::Soft), self.device))

@@ -12,7 +12,7 @@
 //! slopes between 1/1000 and 1000, as zuko does. Parameters are `[B, P, M]`: all `t`, then all `a`.
 
 use burn::tensor::Tensor;
-use burn::tensor::activation::log_sigmoid;
+use burn::tensor::activation::{log_sigmoid, sigmoid};
 use serde::{Deserialize, Serialize};
 
 use super::{FlowError, spline};
@@ -27,6 +27,9 @@ pub enum Scale {
     Soft,
     /// Between 0 and 1, and the shift comes first: Glow.
     Sigmoid,
+    /// Between 1/2 and 1, and the shift comes first: the inverse of a layer at most doubles distances, where those of many
+    /// layers of the former can run away (Behrmann et al., arXiv:2006.09347).
+    Half,
     /// Any.
     Exponential,
 }
@@ -80,7 +83,7 @@ impl Univariate {
                 let (t, s) = shift_and_slope(scale, parameters);
                 let z = match scale {
                     Scale::Soft | Scale::Exponential => x * s.clone().exp() + t,
-                    Scale::Sigmoid => (x - t) * s.clone().exp(),
+                    Scale::Sigmoid | Scale::Half => (x - t) * s.clone().exp(),
                 };
                 (z, s)
             }
@@ -101,7 +104,7 @@ impl Univariate {
                 let s = -s;
                 let x = match scale {
                     Scale::Soft | Scale::Exponential => (z - t) * s.clone().exp(),
-                    Scale::Sigmoid => z * s.clone().exp() + t,
+                    Scale::Sigmoid | Scale::Half => z * s.clone().exp() + t,
                 };
                 (x, s)
             }
@@ -117,6 +120,7 @@ fn shift_and_slope(scale: Scale, parameters: Tensor<3>) -> (Rows, Rows) {
     let s = match scale {
         Scale::Soft => softly_within(a, LOG_THOUSAND),
         Scale::Sigmoid => log_sigmoid(a + 2.0),
+        Scale::Half => ((sigmoid(a + 2.0) + 1.0) * 0.5).log(),
         Scale::Exponential => a,
     };
     (t, s)
