@@ -342,6 +342,18 @@ fn couplings_and_autoregressive_maps_listen_to_their_context() {
     }
 }
 
+/// Whatever a network asks for, the inverse of a coupling with half slopes at most doubles.
+#[test]
+fn half_slopes_bound_the_inverse() {
+    let asked: Vec<f32> = [-1e30, -100.0, -2.0, 0.0, 100.0, 1e30].to_vec();
+    let (n, z) = (asked.len(), 3.0);
+    let parameters = Tensor::<2>::from_data(TensorData::new([vec![0.0; n], asked].concat(), [2, n]), &device());
+    let z = rows(vec![z; n], n);
+    let (x, slope) = Univariate::Affine(Scale::Half).inverse(z, parameters.unsqueeze());
+    assert!(values(&x).iter().all(|x| (3.0..=6.0).contains(x)), "{x}");
+    assert!(values(&slope).iter().all(|slope| (0.0..=0.693_148).contains(slope)), "{slope}");
+}
+
 #[test]
 fn actnorm_starts_once_and_says_so_in_the_checkpoint() {
     // Two channels of three positions, with means 5 and −1 and deviations 2 and 0.5.
