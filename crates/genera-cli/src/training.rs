@@ -174,8 +174,10 @@ impl<'a> Session<'a> {
         };
         let Some(draw) = Draw::of_recipe(&subject)? else { return Ok(()) };
         if matches!(recipe.model, Family::Adversarial(_)) && modes::are_known(self.data) {
-            let among = draw.rows(AMONG, &Rng::new(recipe.seed).fork("modes"))?;
-            if let Some([covered, known]) = modes::covered(self.data, &among)? {
+            // Samples that are no numbers are named below.
+            if let Ok(among) = draw.rows(AMONG, &Rng::new(recipe.seed).fork("modes"))
+                && let Some([covered, known]) = modes::covered(self.data, &among)?
+            {
                 self.watcher.see_modes(step, covered, known)?;
             }
         }
