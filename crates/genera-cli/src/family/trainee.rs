@@ -1,0 +1,176 @@
+//! What is trained by a recipe, and what it offers to whoever samples, measures or shows it.
+
+use genera::burn::module::Module;
+use genera::diffusion::{Differentiable, Guidance};
+use genera::features::{Classifier, Clip};
+use genera::gan::{Bend, DivergenceBound, ImplicitAutoencoder};
+use genera::train::Descent;
+use genera::traits::{Denoise, Density, Learner, LowerBound, Model, Rows, Sample};
+use genera::vae::Diagnostics;
+use genera_rng::Rng;
+
+/// Something that is trained by a recipe.
+pub trait Trainee: Learner + Send {
+    /// How many numbers are trained.
+    fn parameters(&self) -> usize;
+    /// The model as a remover of noise, row `i` having class `labels[i mod len]`, or no class if there are no labels;
+    /// none if it removes no noise.
+    fn denoise_given(&self, _labels: Vec<usize>) -> Option<Box<dyn Denoise + '_>> {
+        None
+    }
+    /// The same as a remover of noise whose derivative is known; none if it has none.
+    fn differentiable_given(&self, _labels: Vec<usize>) -> Option<Box<dyn Differentiable + '_>> {
+        None
+    }
+    /// The model as something to draw rows of these classes from, labels as above; none if it is not told classes.
+    fn sample_given(&self, _labels: Vec<usize>) -> Option<Box<dyn Sample + '_>> {
+        None
+    }
+    /// The same, guided so towards the classes; none if what is drawn cannot be guided, or if it can as a remover of noise.
+    fn sample_guided(&self, _labels: Vec<usize>, _guidance: Guidance) -> Option<Box<dyn Sample + '_>> {
+        None
+    }
+    /// The model as an exact density given these classes, labels as above; none if it is not told classes.
+    fn density_given(&self, _labels: Vec<usize>) -> Option<Box<dyn Density + '_>> {
+        None
+    }
+    /// The model as a bound given these classes, labels as above; none if it is not told classes.
+    fn lower_bound_given(&self, _labels: Vec<usize>) -> Option<Box<dyn LowerBound + '_>> {
+        None
+    }
+    /// How many symbols of a text the model can be told, its end included; none if it reads none.
+    fn text_length(&self) -> Option<usize> {
+        None
+    }
+    /// The model as a remover of noise that is told `texts[i mod len]` of row `i`, each as long as
+    /// [`Trainee::text_length`] says, or nothing if there are none; none if it reads none.
+    fn denoise_reading(&self, _texts: Vec<Vec<u8>>) -> Option<Box<dyn Denoise + '_>> {
+        None
+    }
+    /// Rows of codes drawn uniformly, if the model has learnt a prior over codes.
+    fn uniform_codes(&self) -> Option<&dyn Sample> {
+        None
+    }
+    /// What the latents of these rows carry, if the model has a Gaussian posterior over them.
+    fn diagnostics(&self, _x: Rows, _rng: &mut Rng) -> Option<Diagnostics> {
+        None
+    }
+    /// The model as a classifier, if it is one.
+    fn classifier(&self) -> Option<&Classifier> {
+        None
+    }
+    /// The model as one of pictures and captions, if it is one.
+    fn clip(&self) -> Option<&Clip> {
+        None
+    }
+    /// The model as a witness of a divergence, if it is one.
+    fn divergence_bound(&self) -> Option<&DivergenceBound> {
+        None
+    }
+    /// The model as an implicit posterior of a bend, if it is one.
+    fn bent(&self) -> Option<&ImplicitAutoencoder<Bend>> {
+        None
+    }
+    /// What the critic of a game gives each row, and where that rises: `[B, F] -> ([B, 1], [B, F])`; none if there is no
+    /// critic, or if it is told classes.
+    fn judged(&self, _x: Rows) -> Option<(Rows, Rows)> {
+        None
+    }
+}
+
+/// What a model offers beyond its view; see [`Trainee`]. Most offer nothing.
+pub trait Offers: Model + Module {
+    fn denoise_given(&self, _labels: Vec<usize>) -> Option<Box<dyn Denoise + '_>> {
+        None
+    }
+
+    fn differentiable_given(&self, _labels: Vec<usize>) -> Option<Box<dyn Differentiable + '_>> {
+        None
+    }
+
+    fn sample_given(&self, _labels: Vec<usize>) -> Option<Box<dyn Sample + '_>> {
+        None
+    }
+
+    fn density_given(&self, _labels: Vec<usize>) -> Option<Box<dyn Density + '_>> {
+        None
+    }
+
+    fn lower_bound_given(&self, _labels: Vec<usize>) -> Option<Box<dyn LowerBound + '_>> {
+        None
+    }
+
+    fn text_length(&self) -> Option<usize> {
+        None
+    }
+
+    fn denoise_reading(&self, _texts: Vec<Vec<u8>>) -> Option<Box<dyn Denoise + '_>> {
+        None
+    }
+
+    fn diagnostics(&self, _x: Rows, _rng: &mut Rng) -> Option<Diagnostics> {
+        None
+    }
+
+    fn classifier(&self) -> Option<&Classifier> {
+        None
+    }
+
+    fn clip(&self) -> Option<&Clip> {
+        None
+    }
+
+    fn divergence_bound(&self) -> Option<&DivergenceBound> {
+        None
+    }
+}
+
+impl<M: Offers + Send> Trainee for Descent<M> {
+    fn parameters(&self) -> usize {
+        self.model().num_params()
+    }
+
+    fn denoise_given(&self, labels: Vec<usize>) -> Option<Box<dyn Denoise + '_>> {
+        self.model().denoise_given(labels)
+    }
+
+    fn differentiable_given(&self, labels: Vec<usize>) -> Option<Box<dyn Differentiable + '_>> {
+        self.model().differentiable_given(labels)
+    }
+
+    fn sample_given(&self, labels: Vec<usize>) -> Option<Box<dyn Sample + '_>> {
+        self.model().sample_given(labels)
+    }
+
+    fn density_given(&self, labels: Vec<usize>) -> Option<Box<dyn Density + '_>> {
+        self.model().density_given(labels)
+    }
+
+    fn lower_bound_given(&self, labels: Vec<usize>) -> Option<Box<dyn LowerBound + '_>> {
+        self.model().lower_bound_given(labels)
+    }
+
+    fn text_length(&self) -> Option<usize> {
+        self.model().text_length()
+    }
+
+    fn denoise_reading(&self, texts: Vec<Vec<u8>>) -> Option<Box<dyn Denoise + '_>> {
+        self.model().denoise_reading(texts)
+    }
+
+    fn diagnostics(&self, x: Rows, rng: &mut Rng) -> Option<Diagnostics> {
+        self.model().diagnostics(x, rng)
+    }
+
+    fn classifier(&self) -> Option<&Classifier> {
+        self.model().classifier()
+    }
+
+    fn clip(&self) -> Option<&Clip> {
+        self.model().clip()
+    }
+
+    fn divergence_bound(&self) -> Option<&DivergenceBound> {
+        self.model().divergence_bound()
+    }
+}
