@@ -89,6 +89,7 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--n", type=int)
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--device", default="cpu", help="PyTorch's name of where to compute")
     parser.add_argument("--out", required=True)
     options = parser.parse_args()
     if options.threads:
@@ -99,6 +100,8 @@ def main():
     refuse_what_is_not_mirrored(model, train)
     torch.manual_seed(options.seed)
     data, shape = images(options.data)
+    torch.set_default_device(options.device)
+    data = data.to(options.device)
     latents = model["generator"]["latents"]
     generator = DcganGenerator(shape, latents, model["generator"]["net"]["channels"])
     critic = Critic(shape, model["critic"]["net"]["channels"], 0.0)
@@ -133,7 +136,7 @@ def main():
     count = options.n or recipe["measure"]["samples"]
     with torch.no_grad():
         samples = torch.cat([drawn(torch.randn(min(250, count - i), latents)) for i in range(0, count, 250)])
-    np.save(options.out, samples.view(count, *shape).numpy())
+    np.save(options.out, samples.view(count, *shape).cpu().numpy())
     print(f"{count} samples of {math.prod(shape)} numbers in {options.out}")
 
 
