@@ -3,7 +3,7 @@
 use genera::burn::module::Module;
 use genera::burn::tensor::Device;
 use genera::energy::{Chains, EnergyModelConfig, EnergyTraining};
-use genera::mcmc::{Langevin, Start};
+use genera::mcmc::{Langevin, Start, Walk};
 use genera::nn::{Activation, Mlp, MlpConfig};
 use genera::train::Descent;
 use genera_rng::Rng;
@@ -36,6 +36,10 @@ pub struct EnergyModelSpec {
 impl Trainee for EnergyTraining<Mlp> {
     fn parameters(&self) -> usize {
         self.model().num_params()
+    }
+
+    fn chains(&self) -> Option<&dyn Walk> {
+        Some(self.model())
     }
 }
 

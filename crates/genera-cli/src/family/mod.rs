@@ -46,7 +46,7 @@ use diffusion::DiffusionSpec;
 use energy_model::EnergyModelSpec;
 use flow::{DequantisedSpec, EnergySpec};
 use latent_diffusion::LatentDiffusionSpec;
-pub use score::KnownScore;
+pub use score::{Adjust, KnownScore};
 use score::{LangevinSpec, ScoreSpec};
 use style_gan::StyleGanSpec;
 pub use trainee::{Offers, Trainee};

@@ -1,7 +1,7 @@
 //! Scores, learnt or known, and the Langevin dynamics that draw with them.
 
 use genera::burn::tensor::{Device, Tensor, TensorData};
-use genera::mcmc::{Langevin, Start};
+use genera::mcmc::{Langevin, Metropolis, Potential, Start, Walk};
 use genera::nn::{Activation, Mlp, MlpConfig};
 use genera::score::{Objective, ScoreMatching, ScoreMatchingConfig};
 use genera::traits::{Batch, Learner, Rows, Sample, Scalars, Score, StepError, View};
@@ -33,7 +33,11 @@ fn hidden() -> Vec<usize> {
     vec![128, 128, 128]
 }
 
-impl Offers for ScoreMatching<Mlp> {}
+impl Offers for ScoreMatching<Mlp> {
+    fn chains(&self) -> Option<&dyn Walk> {
+        Some(self)
+    }
+}
 
 impl ScoreSpec {
     /// A fresh model for `data`.
@@ -58,6 +62,26 @@ pub struct LangevinSpec {
     pub langevin: Langevin,
     /// Where they start.
     pub start: Start,
+    /// Whether a step may be refused.
+    #[serde(default, skip_serializing_if = "Adjust::is_none")]
+    pub adjust: Adjust,
+}
+
+/// What keeps a chain on its density.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Adjust {
+    /// Nothing: chains settle near the density.
+    #[default]
+    None,
+    /// The rule of Metropolis and Hastings: chains settle on it.
+    Metropolis,
+}
+
+impl Adjust {
+    fn is_none(&self) -> bool {
+        *self == Self::None
+    }
 }
 
 impl LangevinSpec {
@@ -97,10 +121,37 @@ impl Score for KnownScore<'_> {
     }
 }
 
+impl Potential for KnownChains {
+    fn log_density_and_score(&self, x: Rows) -> (Tensor<1>, Rows) {
+        let values: Vec<f32> = x.to_data().convert::<f32>().iter::<f32>().collect();
+        let points = values.chunks_exact(2).map(|x| [f64::from(x[0]), f64::from(x[1])]);
+        let log: Vec<f32> = points.map(|x| self.density.log_density(x) as f32).collect();
+        let rows = log.len();
+        (Tensor::from_data(TensorData::new(log, [rows]), &x.device()), self.score(x))
+    }
+}
+
+impl Walk for KnownChains {
+    fn steps(&self) -> usize {
+        self.spec.langevin.steps
+    }
+
+    fn walk(&self, n: usize, rng: &mut Rng, observe: &mut dyn FnMut(usize, &Rows)) -> (Rows, Option<Vec<f64>>) {
+        let x = self.spec.start.draw([n, 2], rng, &self.device);
+        let Langevin { step, steps } = self.spec.langevin;
+        match self.spec.adjust {
+            Adjust::None => (self.spec.langevin.run(self, x, rng, observe), None),
+            Adjust::Metropolis => {
+                let moves = Metropolis { step, steps }.run(self, x, rng, observe);
+                (moves.x, Some(moves.acceptance))
+            }
+        }
+    }
+}
+
 impl Sample for KnownChains {
     fn sample(&self, n: usize, rng: &mut Rng) -> Rows {
-        let x = self.spec.start.draw([n, 2], rng, &self.device);
-        self.spec.langevin.run(self, x, rng, &mut |_, _| ())
+        self.walk(n, rng, &mut |_, _| ()).0
     }
 }
 
@@ -138,5 +189,9 @@ impl Learner for KnownChains {
 impl Trainee for KnownChains {
     fn parameters(&self) -> usize {
         0
+    }
+
+    fn chains(&self) -> Option<&dyn Walk> {
+        Some(self)
     }
 }

@@ -4,6 +4,7 @@ use genera::burn::module::Module;
 use genera::diffusion::{Differentiable, Guidance};
 use genera::features::{Classifier, Clip};
 use genera::gan::{Bend, DivergenceBound, ImplicitAutoencoder};
+use genera::mcmc::Walk;
 use genera::train::Descent;
 use genera::traits::{Denoise, Density, Learner, LowerBound, Model, Rows, Sample};
 use genera::vae::Diagnostics;
@@ -71,6 +72,10 @@ pub trait Trainee: Learner + Send {
     fn bent(&self) -> Option<&ImplicitAutoencoder<Bend>> {
         None
     }
+    /// The model as chains to follow; none if it draws in another way.
+    fn chains(&self) -> Option<&dyn Walk> {
+        None
+    }
     /// What the critic of a game gives each row, and where that rises: `[B, F] -> ([B, 1], [B, F])`; none if there is no
     /// critic, or if it is told classes.
     fn judged(&self, _x: Rows) -> Option<(Rows, Rows)> {
@@ -123,6 +128,10 @@ pub trait Offers: Model + Module {
     fn divergence_bound(&self) -> Option<&DivergenceBound> {
         None
     }
+
+    fn chains(&self) -> Option<&dyn Walk> {
+        None
+    }
 }
 
 impl<M: Offers + Send> Trainee for Descent<M> {
@@ -172,5 +181,9 @@ impl<M: Offers + Send> Trainee for Descent<M> {
 
     fn divergence_bound(&self) -> Option<&DivergenceBound> {
         self.model().divergence_bound()
+    }
+
+    fn chains(&self) -> Option<&dyn Walk> {
+        self.model().chains()
     }
 }

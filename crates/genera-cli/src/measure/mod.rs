@@ -4,6 +4,7 @@ mod beholder;
 mod books;
 mod bound;
 mod caption;
+mod chains;
 mod classifier;
 mod clip;
 mod draw;
@@ -28,6 +29,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 pub use beholder::intervals;
+pub use chains::follow;
 pub use classifier::Judge;
 pub use draw::{Draw, Way, labels_in_turn};
 pub use latents::diagnostics;
@@ -181,6 +183,9 @@ pub fn evaluate(subject: &Subject<'_>, plan: &Plan<'_>, mut tell: impl FnMut(Str
                 Err(other) => return Err(other),
             }
         }
+    }
+    if let Some(walk) = subject.trainee.chains().filter(|_| plan.samples.is_none()) {
+        measures.extend(chains::measure(walk, plan)?);
     }
     if view.score.is_some() && plan.samples.is_none() {
         measures.extend(known::fisher(subject, plan)?);

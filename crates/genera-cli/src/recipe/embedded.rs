@@ -113,6 +113,7 @@ recipes!(
     "ddpm-fashion",
     // Lecture 11: Langevin dynamics and score matching.
     "langevin-gmm",
+    "mala-banana",
     "ism-moons",
     "ssm-moons",
     "dsm-moons",

@@ -116,6 +116,12 @@ pub enum Measure {
     PosteriorGain,
     /// `heaviest-component@samples`: the share of samples that most likely come from the heaviest part of a known mixture.
     HeaviestComponent,
+    /// `r-hat@chains`: the largest split R-hat of a coordinate of the chains that draw.
+    RHat,
+    /// `effective-share@chains`: the least effective sample size of a coordinate, as a part of the draws of the chains.
+    EffectiveShare,
+    /// `acceptance@chains`: the share of proposals that chains take.
+    Acceptance,
     /// `fisher@fresh`: `E|s − ∇log p|² / E|∇log p|²` of a score and a known density, on fresh points of it.
     Fisher,
     /// `accuracy@held-out`: the share of held-out rows that a classifier names rightly.
@@ -137,7 +143,7 @@ pub enum Measure {
 }
 
 /// What is measured on held-out data, and what needs nothing.
-const PLAIN: [(&str, Measure); 21] = [
+const PLAIN: [(&str, Measure); 24] = [
     ("mmd@held-out", Measure::Mmd),
     ("mmd-p@held-out", Measure::MmdP),
     ("bits-per-dimension@held-out", Measure::BitsPerDimension),
@@ -150,6 +156,9 @@ const PLAIN: [(&str, Measure); 21] = [
     ("divergence-gap@fresh", Measure::DivergenceGap),
     ("posterior-gain@grid", Measure::PosteriorGain),
     ("heaviest-component@samples", Measure::HeaviestComponent),
+    ("r-hat@chains", Measure::RHat),
+    ("effective-share@chains", Measure::EffectiveShare),
+    ("acceptance@chains", Measure::Acceptance),
     ("fisher@fresh", Measure::Fisher),
     ("accuracy@held-out", Measure::Accuracy),
     ("active-units@held-out", Measure::ActiveUnits),

@@ -107,6 +107,14 @@ pub fn of(measure: &str) -> Option<&'static str> {
         "near-modes" => {
             "Share of the samples within three standard deviations of a mode: the others lie between modes."
         }
+        "r-hat" => {
+            "How much wider all chains together are than each of them: 1 if they have forgotten where they started, above 1.01 \
+             they have not. Of all coordinates the worst."
+        }
+        "effective-share" => {
+            "How many independent draws the steps of the chains are worth, as a part of the steps. Of all coordinates the worst."
+        }
+        "acceptance" => "Share of the proposals that the chains took. In many dimensions 0.57 is best.",
         "wasserstein" => {
             "How far mass must be moved, on average, to turn the samples into held-out points: the area between both \
              distribution functions, in the units of the data. 0 is a perfect match."

@@ -2,9 +2,12 @@
 
 mod bijection;
 mod captions;
+mod chains;
 mod elements;
+mod evolution;
 mod game;
 mod latents;
+mod slopes;
 mod styles;
 
 use genera::traits::Rows;
@@ -22,6 +25,9 @@ pub fn all(report: &mut Report, subject: &Subject<'_>, draw: &Draw<'_>, rng: &Rn
     latents::aggregate(report, subject, rng)?;
     styles::show(report, subject, draw, rng)?;
     game::show(report, subject)?;
+    evolution::show(report, subject, rng)?;
+    chains::show(report, subject, rng)?;
+    slopes::show(report, subject, draw, rng)?;
     elements::show(report, subject, draw, rng)?;
     captions::show(report, subject, draw, rng)?;
     bijection::show(report, subject)

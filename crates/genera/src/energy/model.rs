@@ -5,7 +5,7 @@ use burn::tensor::{Tensor, TensorData};
 use genera_rng::Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::mcmc::{Langevin, McmcError, Start};
+use crate::mcmc::{Langevin, McmcError, Start, Walk};
 use crate::nn::derivative::{Linearise, input_gradient};
 use crate::traits::{Batch, Loss, Model, Net, Rows, Sample, Score, View};
 
@@ -140,8 +140,18 @@ impl<N: Module + Linearise> Score for EnergyModel<N> {
 
 impl<N: Module + Linearise> Sample for EnergyModel<N> {
     fn sample(&self, n: usize, rng: &mut Rng) -> Rows {
+        self.walk(n, rng, &mut |_, _| ()).0
+    }
+}
+
+impl<N: Module + Linearise> Walk for EnergyModel<N> {
+    fn steps(&self) -> usize {
+        self.config.sampling.steps
+    }
+
+    fn walk(&self, n: usize, rng: &mut Rng, observe: &mut dyn FnMut(usize, &Rows)) -> (Rows, Option<Vec<f64>>) {
         let device = self.net.devices().into_iter().next().unwrap_or_default().inner();
         let x = self.config.start.draw([n, self.config.features], rng, &device);
-        self.config.sampling.run(self, x, rng, &mut |_, _| ())
+        (self.config.sampling.run(self, x, rng, observe), None)
     }
 }

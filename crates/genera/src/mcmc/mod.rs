@@ -15,6 +15,7 @@ mod langevin;
 mod metropolis;
 #[cfg(test)]
 mod tests;
+mod walk;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use genera_rng::Rng;
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 pub use annealed::{Annealed, Reference};
 pub use langevin::Langevin;
 pub use metropolis::{Metropolis, Moves};
+pub use walk::Walk;
 
 use crate::traits::{Rows, Score};
 

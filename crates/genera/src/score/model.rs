@@ -5,7 +5,7 @@ use genera_rng::Rng;
 use serde::{Deserialize, Serialize};
 
 use super::{Objective, ScoreError};
-use crate::mcmc::{Langevin, Start};
+use crate::mcmc::{Langevin, Start, Walk};
 use crate::nn::derivative::Linearise;
 use crate::traits::{Batch, Loss, Model, Net, Rows, Sample, Score, View};
 
@@ -88,8 +88,18 @@ impl<N: Module + Net> Score for ScoreMatching<N> {
 
 impl<N: Module + Net> Sample for ScoreMatching<N> {
     fn sample(&self, n: usize, rng: &mut Rng) -> Rows {
+        self.walk(n, rng, &mut |_, _| ()).0
+    }
+}
+
+impl<N: Module + Net> Walk for ScoreMatching<N> {
+    fn steps(&self) -> usize {
+        self.config.langevin.steps
+    }
+
+    fn walk(&self, n: usize, rng: &mut Rng, observe: &mut dyn FnMut(usize, &Rows)) -> (Rows, Option<Vec<f64>>) {
         let device = self.net.devices().into_iter().next().unwrap_or_default().inner();
         let x = self.config.start.draw([n, self.config.features], rng, &device);
-        self.config.langevin.run(self, x, rng, &mut |_, _| ())
+        (self.config.langevin.run(self, x, rng, observe), None)
     }
 }

@@ -96,6 +96,14 @@ impl<const D: usize> Grid<D> {
         Ok(Flow::new(self, drift, g)?.change(&self.density))
     }
 
+    /// How many steps [`Grid::evolved`] takes for such a time.
+    ///
+    /// # Errors
+    /// Those of [`Grid::change`].
+    pub fn steps(&self, drift: &impl Fn([f64; D]) -> [f64; D], g: f64, time: f64) -> Result<f64, GridError> {
+        Ok((time / Flow::new(self, drift, g)?.longest_step()).ceil())
+    }
+
     /// The density a time `time` later.
     ///
     /// # Errors
