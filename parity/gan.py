@@ -1,4 +1,4 @@
-"""Critics of adversarial games in PyTorch, in double precision.
+"""Critics and generators of adversarial games in PyTorch, in double precision.
 
 Writes golden/gan.safetensors. For each critic `NAME` (`conv`, `residual`, `mlp`, and `told`: an MLP with tanh that is told
 classes by projection and sees the minibatch standard deviation):
@@ -13,6 +13,12 @@ classes by projection and sees the minibatch standard deviation):
 `spectral.*`: an MLP under torch.nn.utils.spectral_norm: `weights.PATH`, the vectors `before.PATH_u` and `after.PATH_u` (and
 _v) around one forward in training mode, the `score` of `x`, `gradient.PATH` of the sum of scores with respect to the
 weights before the division, and `largest.PATH`, the largest singular value by torch.linalg.svdvals.
+
+Writes golden/generators.safetensors. For the generators `dcgan` and `residual` of 2 x 12 x 8 pixels:
+
+    NAME.weights.PATH            the weights
+    NAME.z                       latents, [B, L]; NAME.x, what they become, [B, F]
+    NAME.gradient.PATH           the gradient of the sum of the squares of x - 1 with respect to the weights
 """
 
 import pathlib
@@ -116,6 +122,67 @@ class Critic(nn.Module):
         return score
 
 
+def normalised(width):
+    return nn.GroupNorm(next(groups for groups in (8, 4, 2, 1) if width % groups == 0), width)
+
+
+class Dcgan(nn.Module):
+    def __init__(self, latents, channels, shape):
+        super().__init__()
+        self.first = (channels[0], shape[1] >> len(channels), shape[2] >> len(channels))
+        self.project = nn.Linear(latents, self.first[0] * self.first[1] * self.first[2])
+        self.norms = nn.ModuleList(map(normalised, channels))
+        self.layers = nn.ModuleList(nn.ConvTranspose2d(i, o, 4, 2, 1) for i, o in zip(channels, [*channels[1:], shape[0]]))
+
+    def forward(self, z):
+        h = self.project(z).unflatten(1, self.first)
+        for norm, layer in zip(self.norms, self.layers):
+            h = layer(F.relu(norm(h)))
+        return torch.tanh(h).flatten(1)
+
+
+class Up(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.norm1, self.norm2 = normalised(channels), normalised(channels)
+        self.conv1, self.conv2 = (nn.Conv2d(channels, channels, 3, padding=1) for _ in range(2))
+        self.shortcut = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x):
+        doubled = lambda h: F.interpolate(h, scale_factor=2)
+        inner = self.conv1(doubled(F.relu(self.norm1(x))))
+        return self.shortcut(doubled(x)) + self.conv2(F.relu(self.norm2(inner)))
+
+
+class Doubled(nn.Module):
+    def __init__(self, latents, channels, doublings, shape):
+        super().__init__()
+        self.first = (channels, shape[1] >> doublings, shape[2] >> doublings)
+        self.project = nn.Linear(latents, self.first[0] * self.first[1] * self.first[2])
+        self.blocks = nn.ModuleList(Up(channels) for _ in range(doublings))
+        self.norm = normalised(channels)
+        self.output = nn.Conv2d(channels, shape[0], 3, padding=1)
+
+    def forward(self, z):
+        h = self.project(z).unflatten(1, self.first)
+        for block in self.blocks:
+            h = block(h)
+        return torch.tanh(self.output(F.relu(self.norm(h)))).flatten(1)
+
+
+def generators():
+    shape, golden = (2, 12, 8), {}
+    for name, net in {"dcgan": Dcgan(5, (12, 16), shape), "residual": Doubled(5, 16, 2, shape)}.items():
+        exact_in_both(net, 1.5)
+        z = torch.randn(3, 5).float().double()
+        x = net(z)
+        (x - 1).square().sum().backward()
+        golden |= {f"{name}.weights.{path}": p for path, p in net.named_parameters()}
+        golden |= {f"{name}.gradient.{path}": p.grad for path, p in net.named_parameters()}
+        golden |= {f"{name}.z": z, f"{name}.x": x}
+    save_file({key: value.detach().float().contiguous() for key, value in golden.items()}, GOLDEN / "generators.safetensors")
+
+
 def slope(critic, x, labels):
     x = x.detach().requires_grad_()
     return torch.autograd.grad(critic(x, labels).sum(), x, create_graph=True)[0]
@@ -186,6 +253,7 @@ def main():
         golden[f"spectral.gradient.layers.{i}.bias"] = net.layers[i].bias.grad
         golden[f"spectral.largest.{path}"] = torch.linalg.svdvals(weights[path])[0]
     save_file({key: value.detach().float().contiguous() for key, value in golden.items()}, GOLDEN / "gan.safetensors")
+    generators()
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ use crate::report::{Gallery, Lines, Picture as Shown, Report};
 /// Cells a side, and chains that are counted in them.
 const CELLS: usize = 48;
 const CHAINS: usize = 4000;
+/// Pixels a side of a cell.
+const ENLARGED: usize = 3;
 /// The parts of the way at which both are looked at.
 const SHARES: [f64; 4] = [1.0 / 64.0, 1.0 / 16.0, 0.25, 1.0];
 /// More steps of the grid than this take longer than the rest of a report.
@@ -138,10 +140,11 @@ fn counted(grid: &Grid<2>, points: &[[f64; 2]]) -> Vec<f64> {
 /// Cells as shades, the first axis to the right, the second upwards; roots, so that what is thin is seen.
 fn shaded(cells: &[f64]) -> Picture {
     let most = cells.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
-    let mut picture = Picture::blank(CELLS, CELLS, 1, 0);
-    for (at, value) in cells.iter().enumerate() {
-        let (right, up) = (at / CELLS, at % CELLS);
-        picture.pixels[(CELLS - 1 - up) * CELLS + right] = (255.0 * (value / most).max(0.0).sqrt()) as u8;
+    let side = CELLS * ENLARGED;
+    let mut picture = Picture::blank(side, side, 1, 0);
+    for (at, pixel) in picture.pixels.iter_mut().enumerate() {
+        let (right, down) = (at % side / ENLARGED, at / side / ENLARGED);
+        *pixel = (255.0 * (cells[right * CELLS + CELLS - 1 - down] / most).max(0.0).sqrt()) as u8;
     }
     picture
 }
@@ -157,7 +160,8 @@ mod tests {
         let counts = counted(&grid, &[[47.5, -23.5], [47.2, -23.9], [50.0, 0.0]]);
         assert_eq!(counts.iter().sum::<f64>(), 2.0);
         let picture = shaded(&counts);
-        assert_eq!(picture.pixels.iter().position(|shade| *shade > 0), Some(CELLS * CELLS - 1));
+        let (side, first) = (picture.width, picture.pixels.iter().position(|shade| *shade > 0));
+        assert_eq!(first, Some((side - ENLARGED) * side + side - ENLARGED));
     }
 
     #[test]

@@ -4,7 +4,9 @@ use genera::Rng;
 use genera::burn::module::Module;
 use genera::burn::tensor::{Int, Tensor, TensorData};
 use genera::gan::{CriticConfig, CriticNet, CriticNetConfig, Sides, Spectral, gradient_penalty, squared_slope};
-use genera::nn::{Activation, Critic, Labelled, Mlp, MlpConfig, ResidualCriticConfig};
+use genera::nn::{
+    Activation, Critic, DcganGenerator, Labelled, Mlp, MlpConfig, ResidualCriticConfig, ResidualGenerator,
+};
 use genera::train::Gradients;
 use genera::traits::{Net, Rows};
 use genera::weights::{Array, Weights, apply, from_bytes};
@@ -12,8 +14,7 @@ use genera::weights::{Array, Weights, apply, from_bytes};
 use super::{device, host};
 
 fn golden(prefix: &str) -> Weights {
-    let all = from_bytes(include_bytes!("../../../../parity/golden/gan.safetensors")).unwrap();
-    all.into_iter().filter_map(|(name, array)| Some((name.strip_prefix(prefix)?.to_owned(), array))).collect()
+    below(&from_bytes(include_bytes!("../../../../parity/golden/gan.safetensors")).unwrap(), prefix)
 }
 
 pub fn below(weights: &Weights, prefix: &str) -> Weights {
@@ -82,6 +83,24 @@ fn penalties_and_their_gradients_are_those_of_pytorch() {
             gradients_agree(&what, &Gradients::of(&penalty, &critic), below(&golden, &format!("{kind}.gradient.")));
         }
     }
+}
+
+/// What a generator draws and the gradients of its weights.
+fn generator_agrees<N: Module + Net>(name: &str, fresh: N) {
+    let all = from_bytes(include_bytes!("../../../../parity/golden/generators.safetensors")).unwrap();
+    let golden = below(&all, &format!("{name}."));
+    let net = apply(fresh, &below(&golden, "weights.")).unwrap().train();
+    let x = net.forward(rows(&golden["z"]));
+    agree(name, &host(x.clone()), &golden["x"].values);
+    let gradients = Gradients::of(&(x - 1.0).square().sum(), &net);
+    gradients_agree(name, &gradients, below(&golden, "gradient."));
+}
+
+#[test]
+fn generators_are_those_of_pytorch() {
+    let shape = [2, 12, 8];
+    generator_agrees("dcgan", DcganGenerator::new(5, &[12, 16], shape, &mut Rng::new(0), &device()));
+    generator_agrees("residual", ResidualGenerator::new(5, 16, 2, shape, &mut Rng::new(0), &device()));
 }
 
 #[test]
