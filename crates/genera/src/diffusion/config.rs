@@ -4,19 +4,8 @@ use burn::module::Module;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Coupling, Diffusion, DiffusionError, ProbabilityFlow, Sampler, Schedule, Target, Variance, Weighting, within,
+    Coupling, Diffusion, DiffusionError, ProbabilityFlow, Sampler, Schedule, Target, Times, Variance, Weighting, within,
 };
-
-/// Which times are trained.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Times {
-    /// The levels of the chain, all equally often.
-    #[default]
-    Discrete,
-    /// Every time between the ends of the chain, uniformly.
-    Continuous,
-}
 
 /// Everything about a diffusion but its network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -86,9 +75,15 @@ impl DiffusionConfig {
         within(self.features > 0, "features", self.features as f64, "the width of a row, at least 1")?;
         self.target.validate(&self.schedule)?;
         self.weighting.validate()?;
+        self.times.validate()?;
         if self.weighting == Weighting::Likelihood && matches!(self.schedule, Schedule::LinearFlow { .. }) {
             return Err(DiffusionError::Combination(
                 "the likelihood weighting is infinite in pure noise, where the linear-flow schedule ends",
+            ));
+        }
+        if self.weighting == Weighting::Likelihood && matches!(self.times, Times::LogNormal { .. }) {
+            return Err(DiffusionError::Combination(
+                "the likelihood weighting bounds the likelihood where times are drawn evenly; set times = \"continuous\"",
             ));
         }
         if let Some(data_levels) = self.data_levels {
@@ -108,7 +103,7 @@ impl DiffusionConfig {
             return Err(DiffusionError::Combination("the sampler takes learned variances, but the model learns none"));
         }
         let needs_levels = self.variance == Variance::Learned || self.weighting == Weighting::Variational;
-        if needs_levels && self.times == Times::Continuous {
+        if needs_levels && self.times != Times::Discrete {
             return Err(DiffusionError::Combination(
                 "learned variances and the variational weighting speak of the steps of a chain; train discrete times",
             ));
@@ -189,9 +184,16 @@ mod tests {
         untold.likelihood = Some(flow);
         assert!(matches!(untold.init(Silent), Err(DiffusionError::Flow(_))));
         assert!(matches!(refused(|c| c.sampler.steps = 0), DiffusionError::SamplingSteps { .. }));
-        assert!(matches!(
-            refused(|c| (c.weighting, c.times) = (Weighting::Variational, Times::Continuous)),
-            DiffusionError::Combination(_)
-        ));
+        let log_normal = |deviation| Times::LogNormal { mean: -1.2, deviation };
+        for (weighting, times) in [
+            (Weighting::Variational, Times::Continuous),
+            (Weighting::Variational, log_normal(1.2)),
+            (Weighting::Likelihood, log_normal(1.2)),
+        ] {
+            let bad = DiffusionConfig { weighting, times, ..good.clone() };
+            assert!(matches!(bad.init(Silent), Err(DiffusionError::Combination(_))), "{weighting:?} {times:?}");
+        }
+        let bad = DiffusionConfig { times: log_normal(0.0), ..good.clone() };
+        assert!(matches!(bad.init(Silent), Err(DiffusionError::Range { .. })));
     }
 }

@@ -44,6 +44,7 @@ mod schedule;
 mod step;
 mod stochastic;
 mod target;
+mod times;
 mod transition;
 mod translated;
 
@@ -52,7 +53,7 @@ pub use churn::Churn;
 pub use class_mixture::{ClassMixture, ClassPart, GivenClass};
 pub use classified::Classified;
 pub use clip::Clip;
-pub use config::{DiffusionConfig, Times};
+pub use config::DiffusionConfig;
 pub use consistency::{Consistency, Distillation, DistillationError};
 pub use corrector::{Corrector, StepSize};
 pub use coupling::Coupling;
@@ -72,6 +73,7 @@ pub use reflow::Reflow;
 pub use sampler::{Moment, Sampler, Solver};
 pub use schedule::Schedule;
 pub use target::{Coefficients, Target, Weighting};
+pub use times::Times;
 pub use transition::{Transition, Variance};
 pub use translated::Translated;
 

@@ -14,7 +14,7 @@ use genera_rng::Rng;
 
 use super::sampler::{noise, start};
 use super::{
-    Coefficients, Differentiable, DiffusionConfig, Given, Guidance, Guided, Level, Levels, Target, Times, Transition,
+    Coefficients, Differentiable, DiffusionConfig, Given, Guidance, Guided, Level, Levels, Target, Transition,
     Variance, VariationalBound, decoder,
 };
 use crate::nn::Conditioned;
@@ -225,18 +225,16 @@ impl<N: Module + Net<Conditioned, Rows>> Diffusion<N> {
     }
 
     /// `L_t` of each row in nats a dimension as a function of the variance alone: `[B]`.
-    fn variance_loss(&self, x: Rows, x0: Rows, fraction: Rows, indices: &[usize]) -> Tensor<1> {
-        let device = x.device();
-        let steps: Vec<Transition> = (indices.iter())
-            .map(|&t| {
-                let (from, to) = (self.levels.training(t), self.levels.level(self.levels.training(t).time - 1.0));
-                let mut step = Transition::between(from, to);
-                if t == 0 {
-                    step.small = decoder::variance(from, self.levels.training(1));
-                }
-                step
-            })
-            .collect();
+    fn variance_loss(&self, x: Rows, x0: Rows, fraction: Rows, levels: &[Level]) -> Tensor<1> {
+        let (device, lowest) = (x.device(), self.levels.training(0));
+        let step = |from: &Level| {
+            let mut step = Transition::between(*from, self.levels.level(from.time - 1.0));
+            if *from == lowest {
+                step.small = decoder::variance(lowest, self.levels.training(1));
+            }
+            step
+        };
+        let steps: Vec<Transition> = levels.iter().map(step).collect();
         let column = |of: fn(&Transition) -> f64| column(steps.iter().map(of), &device);
         let (small, large) = (column(|s| s.small.ln()), column(|s| s.large.ln()));
         let log_variance = fraction * (large - small.clone()) + small.clone();
@@ -246,7 +244,7 @@ impl<N: Module + Net<Conditioned, Rows>> Diffusion<N> {
         let divergence = (log_variance.clone() - small + excess + distance) * 0.5;
         let decoded = decoder::log_probability_of(x, x0, (log_variance * 0.5).exp(), self.config.data_levels).neg();
         let last: Rows = Tensor::from_data(
-            TensorData::new(indices.iter().map(|t| f32::from(*t == 0)).collect::<Vec<f32>>(), [indices.len(), 1]),
+            TensorData::new(levels.iter().map(|l| f32::from(*l == lowest)).collect::<Vec<f32>>(), [levels.len(), 1]),
             &device,
         );
         let rest = last.clone().neg() + 1.0;
@@ -257,16 +255,7 @@ impl<N: Module + Net<Conditioned, Rows>> Diffusion<N> {
 impl<N: Module + Net<Conditioned, Rows>> Model for Diffusion<N> {
     fn loss(&self, batch: Batch, rng: &mut Rng) -> Loss {
         let ([rows, width], device) = (batch.x.dims(), batch.x.device());
-        let indices = match self.config.times {
-            Times::Discrete => rng.below(rows, self.levels.steps()),
-            Times::Continuous => Vec::new(),
-        };
-        let levels: Vec<Level> = match self.config.times {
-            Times::Discrete => indices.iter().map(|&t| self.levels.training(t)).collect(),
-            Times::Continuous => {
-                rng.streams(rows).map(|mut stream| self.levels.at_fraction(stream.uniform())).collect()
-            }
-        };
+        let levels = self.config.times.draw(&self.levels, rows, rng);
         let eps = match self.paired.len() == rows * width && rows > 0 {
             true => Tensor::from_data(TensorData::new(self.paired.clone(), [rows, width]), &device),
             false => self.config.coupling.pair(&batch.x, noise([rows, width], rng, &device)),
@@ -300,7 +289,7 @@ impl<N: Module + Net<Conditioned, Rows>> Model for Diffusion<N> {
             None => Loss { value: simple, parts: Vec::new() },
             Some(fraction) => {
                 let x0 = x_t * of_target(|c| c.c_skip) + f.detach() * of_target(|c| c.c_out);
-                let bound = self.variance_loss(x, x0, fraction, &indices).mean() * self.levels.steps() as f64;
+                let bound = self.variance_loss(x, x0, fraction, &levels).mean() * self.levels.steps() as f64;
                 let parts = vec![("simple", scalar(&simple)), ("bound", scalar(&bound))];
                 Loss { value: simple + bound * BOUND, parts }
             }
