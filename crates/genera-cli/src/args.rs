@@ -157,8 +157,8 @@ pub struct Restore {
     /// colours) or coarse=N (the means over squares of N by N pixels)
     #[arg(long, value_name = "WHAT", default_value = "top")]
     pub keep: Keep,
-    /// Put what is seen in the place of what is predicted, in place of guidance by the denoiser's derivative: twice as
-    /// fast, and the rest fits less well
+    /// Put what is seen (pixels, or their means) in the place of what is predicted, in place of guidance by the denoiser's
+    /// derivative: twice as fast, what is seen is met exactly, and the rest fits less well
     #[arg(long, conflicts_with = "scale")]
     pub replace: bool,
     /// How strongly samples are drawn towards what is seen: 0 not at all, 1 as the formula says

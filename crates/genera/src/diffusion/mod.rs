@@ -68,7 +68,7 @@ pub use mixture::MixtureDenoiser;
 pub use model::Diffusion;
 pub use ncsn::{LadderError, geometric, largest_distance, ratio_for, step_size_for};
 pub use noisy_classifier::NoisyClassifier;
-pub use observed::{Observation, Observed};
+pub use observed::{Observation, Observed, Replaced};
 pub use reflow::Reflow;
 pub use sampler::{Moment, Sampler, Solver};
 pub use schedule::Schedule;
