@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::Keep;
+use crate::commands::{Keep, Kind};
 use crate::device::DeviceName;
 use crate::measure::SweepRequest;
 use crate::metrics::Also;
@@ -57,6 +57,8 @@ pub enum Command {
     Sample(Sample),
     /// Complete held-out pictures, or colour or sharpen them, by a diffusion or an autoregressive model
     Restore(Restore),
+    /// Take the network of a diffusion for one of another schedule: a DDPM for a score network, and back
+    Convert(Convert),
     /// Measure a run and hold it against its recipe
     Eval(Eval),
     /// Measure how far two sets of pictures or points are apart, whoever made them
@@ -182,6 +184,23 @@ pub struct Restore {
     /// FILE.png (a line a picture: the original, what is seen, the samples), or the samples alone as FILE.npy, FILE.npz,
     /// FILE.safetensors or a folder of PNG files [default: restored-SEED.png]
     #[arg(long, short, value_name = "FILE | DIR")]
+    pub out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct Convert {
+    /// The run of a diffusion
+    pub run: PathBuf,
+    /// The schedule that its network shall serve: variance-exploding, variance-preserving, sub-variance-preserving or karras,
+    /// made to know the noise that was trained; betas, which also has the noise of each of its steps; linear, scaled-linear,
+    /// cosine or sigmoid as they usually are; or the kind that it was trained under, which gives that back
+    #[arg(long, value_name = "KIND")]
+    pub schedule: Kind,
+    /// Change the schedule, or how to draw or measure: sample.solver=heun, model.schedule.sigma_max=20 (repeatable)
+    #[arg(long, value_name = "A.B.C=VALUE")]
+    pub set: Vec<String>,
+    /// The new run directory [default: RUN-KIND]
+    #[arg(long, short, value_name = "DIR")]
     pub out: Option<PathBuf>,
 }
 

@@ -329,6 +329,69 @@ fn two_parts_keep_their_boundary_and_their_samplers() {
     succeed(here, &["eval", "latent-diffusion-digits", "--sweep=guidance=0,2"]);
 }
 
+/// The network of a DDPM as a score network, and back.
+#[test]
+fn a_network_serves_another_schedule() {
+    let scratch = tempdir().unwrap();
+    let here = scratch.path();
+    let schedule = ["--set", "model.schedule={kind=\"linear\",steps=100}"];
+    assert!(run_tiny(here, 20, "r", &schedule).status.success());
+    let convert = |run: &str, kind: &str, out: &str, more: &[&str]| {
+        succeed(here, &[&["convert", run, "--schedule", kind, "--out", out, "--json"], more].concat())
+    };
+    let read = |path: &str| fs::read_to_string(here.join(path)).unwrap();
+    let samples = |run: &str, more: &[&str]| {
+        succeed(here, &[&["sample", run, "-n", "12", "--out", "x.npy"], more].concat());
+        fs::read(here.join("x.npy")).unwrap()
+    };
+    // Annealed Langevin dynamics of what was trained as a DDPM.
+    let langevin = "sample={solver=\"langevin\",steps=20,corrector={steps=2,size={signal-to-noise=0.16}}}";
+    let said: serde_json::Value =
+        serde_json::from_str(&convert("r", "variance-exploding", "ladder", &["--set", langevin])).unwrap();
+    assert_eq!(
+        (&said["schedule"]["kind"], &said["trained_under"]["kind"]),
+        (&"variance-exploding".into(), &"linear".into())
+    );
+    assert_eq!(weights(&here.join("r")), weights(&here.join("ladder")), "the weights stay as they are");
+    assert_ne!(samples("ladder", &[]), samples("r", &[]));
+    for solver in ["ddim", "heun", "reverse-diffusion"] {
+        samples("ladder", &["--solver", solver, "--steps", "10"]);
+    }
+    let scores: serde_json::Value = serde_json::from_str(&succeed(here, &["eval", "ladder", "--json"])).unwrap();
+    assert_eq!(scores["step"], 20);
+    succeed(here, &["report", "ladder"]);
+    // The flow of both descriptions is one: from the same noise come the same points.
+    let noise = samples("r", &[]);
+    fs::write(here.join("noise.npy"), noise).unwrap();
+    let points = |run: &str| -> Vec<f32> {
+        let bytes = samples(run, &["--solver", "probability-flow", "--noise", "noise.npy"]);
+        npyz::NpyFile::new(&bytes[..]).unwrap().into_vec().unwrap()
+    };
+    for (a, b) in points("r").into_iter().zip(points("ladder")) {
+        assert!((a - b).abs() < 2e-2 * b.abs().max(1.0), "{a} {b}");
+    }
+    // And back: the run that it was, to the bit of its recipe and of its samples.
+    convert("r", "karras", "edm", &[]);
+    convert("edm", "linear", "back", &[]);
+    // What was measured is of the run that was measured.
+    let recipe = |run: &str| read(&format!("{run}/recipe.toml")).split("[[expect]]").next().unwrap().to_owned();
+    assert_eq!(recipe("back"), recipe("r"));
+    assert_eq!(samples("back", &[]), samples("r", &[]));
+
+    let refused =
+        |more: &[&str], code: i32, wanted: &str| fail(here, &[&["convert", "r"], more].concat(), code, wanted);
+    refused(&["--schedule", "linear-flow"], 1, "was trained from");
+    let beyond = ["--schedule", "variance-exploding", "--set", "model.schedule.sigma_max=1000.0"];
+    refused(&beyond, 1, "was trained from");
+    refused(&["--schedule", "karrras"], 2, "did you mean `karras`?");
+    refused(&["--schedule", "karras", "--set", "model.target=v"], 2, "model.schedule");
+    refused(&["--schedule", "karras", "--out", "ladder"], 1, "a run is there already");
+    assert!(!here.join("r-linear-flow").exists() && !here.join("r-variance-exploding").exists());
+    let kde = ["train", "kde-moons", "--out", "k", "--set", "data.points=200", "--set", "train.batch_size=160"];
+    genera(here).args(kde).output().unwrap();
+    fail(here, &["convert", "k", "--schedule", "karras"], 1, "convert is for diffusions");
+}
+
 /// Held-out digits, parts of which are hidden: what comes back agrees with what was seen, by either way.
 #[test]
 fn pictures_are_restored() {

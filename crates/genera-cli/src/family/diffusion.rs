@@ -33,6 +33,9 @@ use crate::recipe::Recipe;
 pub struct DiffusionSpec {
     /// How noise grows with time.
     pub schedule: Schedule,
+    /// The schedule that the network was trained under, if it was another (`genera convert` writes it).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trained_under: Option<Schedule>,
     /// What the network predicts.
     #[serde(default)]
     pub target: Target,
@@ -224,6 +227,13 @@ impl DiffusionSpec {
     /// A fresh model for the recipe's data, before its first step.
     pub fn trainee(&self, recipe: &Recipe, data: &Data, rng: &mut Rng, device: &Device) -> Outcome<Box<dyn Trainee>> {
         let model = self.init(recipe, data, rng, device)?;
+        let again = self.reflow.is_some() || self.consistency.is_some() || self.classifier.is_some();
+        if self.trained_under.is_some() && again {
+            return Err(Failure::new(
+                "model.trained_under: reflow, consistency and classifier belong to the schedule that they are trained under; \
+                 remove one or the other",
+            ));
+        }
         let otherwise = self.conditional || self.reflow.is_some() || self.consistency.is_some();
         if self.classifier.is_some() && otherwise {
             return Err(Failure::new(
@@ -302,6 +312,7 @@ impl DiffusionSpec {
         Ok(DiffusionConfig {
             features: data.train().features(),
             schedule: self.schedule.clone(),
+            trained_under: self.trained_under.clone(),
             target: self.target,
             weighting: self.weighting,
             variance: self.variance,

@@ -15,6 +15,10 @@ pub struct DiffusionConfig {
     pub features: usize,
     /// How noise grows with time.
     pub schedule: Schedule,
+    /// The schedule that the network was trained under, if it was another: at each level it sees rows as they are at the
+    /// same `σ/α` there, and is told that time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trained_under: Option<Schedule>,
     /// What the network predicts.
     #[serde(default)]
     pub target: Target,
@@ -53,6 +57,7 @@ impl DiffusionConfig {
         Self {
             features,
             schedule,
+            trained_under: None,
             target: Target::default(),
             weighting: Weighting::default(),
             variance: Variance::default(),
@@ -73,7 +78,16 @@ impl DiffusionConfig {
     pub fn init<N: Module>(&self, net: N) -> Result<Diffusion<N>, DiffusionError> {
         let levels = self.schedule.levels()?;
         within(self.features > 0, "features", self.features as f64, "the width of a row, at least 1")?;
-        self.target.validate(&self.schedule)?;
+        let known = self.trained_under.as_ref().map(Schedule::levels).transpose()?;
+        self.target.validate(self.trained_under.as_ref().unwrap_or(&self.schedule))?;
+        if let Some(known) = &known {
+            known.know(&levels)?;
+            if self.variance == Variance::Learned {
+                return Err(DiffusionError::Combination(
+                    "learned variances speak of the steps of the chain that was trained; with trained_under, take a fixed one",
+                ));
+            }
+        }
         self.weighting.validate()?;
         self.times.validate()?;
         if self.weighting == Weighting::Likelihood && matches!(self.schedule, Schedule::LinearFlow { .. }) {
@@ -109,7 +123,7 @@ impl DiffusionConfig {
             ));
         }
         let chain = self.sampler.chain(&levels)?;
-        Ok(Diffusion::new(net, self.clone(), levels, chain))
+        Ok(Diffusion::new(net, self.clone(), levels, known, chain))
     }
 }
 

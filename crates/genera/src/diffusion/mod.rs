@@ -22,6 +22,7 @@ mod classified;
 mod clip;
 mod config;
 mod consistency;
+mod convert;
 mod corrector;
 mod coupling;
 mod decoder;
@@ -132,6 +133,18 @@ pub enum DiffusionError {
     /// Two settings that exclude each other.
     #[error("{0}")]
     Combination(&'static str),
+    /// Noise that the network was never shown.
+    #[error(
+        "the schedule asks for noise (sigma/alpha) from {:.4} to {:.4}, but the network was trained from {:.4} to {:.4}: \
+         bring the ends of the schedule within that",
+        .asked[0], .asked[1], .known[0], .known[1]
+    )]
+    Unseen {
+        /// Its range of `σ/α`.
+        asked: [f64; 2],
+        /// That of training.
+        known: [f64; 2],
+    },
     /// A number of sampling steps that the chain cannot serve.
     #[error("{asked} sampling steps of a chain of {steps}: {needed}")]
     SamplingSteps {

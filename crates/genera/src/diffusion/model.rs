@@ -15,7 +15,7 @@ use genera_rng::Rng;
 use super::sampler::{noise, start};
 use super::{
     Coefficients, Differentiable, DiffusionConfig, Given, Guidance, Guided, Level, Levels, Target, Transition,
-    Variance, VariationalBound, decoder,
+    Variance, VariationalBound, decoder, translated,
 };
 use crate::nn::Conditioned;
 use crate::traits::{Batch, Denoise, Density, Loss, LowerBound, Model, Net, Rows, Sample, Score, View};
@@ -41,6 +41,9 @@ pub struct Diffusion<N: Module> {
     config: DiffusionConfig,
     #[module(skip)]
     levels: Levels,
+    /// The levels that the network knows, if they are others.
+    #[module(skip)]
+    known: Option<Levels>,
     #[module(skip)]
     chain: Vec<Level>,
     /// The noise that the next batch is paired with, row-major; drawn anew if there is none.
@@ -50,8 +53,14 @@ pub struct Diffusion<N: Module> {
 
 impl<N: Module> Diffusion<N> {
     /// The parts, found to agree.
-    pub(super) fn new(net: N, config: DiffusionConfig, levels: Levels, chain: Vec<Level>) -> Self {
-        Self { net, config, levels, chain, paired: Vec::new() }
+    pub(super) fn new(
+        net: N,
+        config: DiffusionConfig,
+        levels: Levels,
+        known: Option<Levels>,
+        chain: Vec<Level>,
+    ) -> Self {
+        Self { net, config, levels, known, chain, paired: Vec::new() }
     }
 
     /// The same network, whose output means something else.
@@ -79,6 +88,14 @@ impl<N: Module + Net<Conditioned, Rows>> Diffusion<N> {
     /// The same model for given classes: row `i` of what is denoised or sampled has class `labels[i mod len]`.
     pub fn given(&self, labels: Vec<usize>) -> Given<'_, N> {
         Given::new(self, labels)
+    }
+
+    /// What the network's output means at `level`: for a network of other levels, what it means at its own.
+    fn coefficients(&self, level: Level) -> Coefficients {
+        let Some(known) = &self.known else { return self.config.target.coefficients(level) };
+        let (level, scale) = translated::known(known, level);
+        let there = self.config.target.coefficients(level);
+        Coefficients { c_in: there.c_in * scale, c_skip: there.c_skip * scale, ..there }
     }
 
     /// The class that says nothing, if the model knows one.
@@ -150,7 +167,7 @@ impl<N: Module + Net<Conditioned, Rows>> Diffusion<N> {
                 first,
                 rows: size.min(rows - first),
                 size,
-                coefficients: filled.clone().map(|row| self.config.target.coefficients(levels[row])).collect(),
+                coefficients: filled.clone().map(|row| self.coefficients(levels[row])).collect(),
                 classes: (!labels.is_empty()).then(|| filled.map(|row| labels[row % labels.len()]).collect()),
             }
         };
@@ -164,7 +181,7 @@ impl<N: Module + Net<Conditioned, Rows>> Diffusion<N> {
 
     /// `x̂₀` of all rows at once, with the gradients that the weights have: `[B, F] -> [B, F]`.
     pub(super) fn clean(&self, x_t: Rows, levels: &[Level], labels: Option<&[usize]>) -> Rows {
-        let coefficients: Vec<Coefficients> = levels.iter().map(|l| self.config.target.coefficients(*l)).collect();
+        let coefficients: Vec<Coefficients> = levels.iter().map(|l| self.coefficients(*l)).collect();
         self.estimate(x_t, &coefficients, labels).0
     }
 
@@ -273,7 +290,7 @@ impl<N: Module + Net<Conditioned, Rows>> Model for Diffusion<N> {
             }
             (labels, _) => labels,
         };
-        let coefficients: Vec<Coefficients> = levels.iter().map(|l| self.config.target.coefficients(*l)).collect();
+        let coefficients: Vec<Coefficients> = levels.iter().map(|l| self.coefficients(*l)).collect();
         let of_level = |of: fn(&Level) -> f64| column(levels.iter().map(of), &device);
         let of_target = |of: fn(&Coefficients) -> f64| column(coefficients.iter().map(of), &device);
 
@@ -282,8 +299,8 @@ impl<N: Module + Net<Conditioned, Rows>> Model for Diffusion<N> {
         let (f, fraction) = self.predict(x_t.clone(), &coefficients, labels.as_deref());
         let target = x.clone() * of_target(|c| c.of_data) + eps * of_target(|c| c.of_noise);
         let error = (f.clone() - target).square().mean_dim(1); // [B, 1]
-        let DiffusionConfig { weighting, target, .. } = &self.config;
-        let weights = column(levels.iter().map(|l| weighting.weight(target, &self.levels, *l)), &device);
+        let weight = |(level, c): (&Level, &Coefficients)| self.config.weighting.of_output(*c, &self.levels, *level);
+        let weights = column(levels.iter().zip(&coefficients).map(weight), &device);
         let simple = (error * weights).mean();
         match fraction {
             None => Loss { value: simple, parts: Vec::new() },
