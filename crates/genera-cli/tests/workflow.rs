@@ -290,7 +290,14 @@ fn guidance_and_further_solvers() {
         genera(here).args(["sample", "r", "-n", "4", "--guidance", "1e6", "--out", "d.npy"]).output().unwrap();
     assert!(matches!(hostile.status.code(), Some(0 | 1)), "{}", text(&hostile.stderr));
 
-    assert!(run_tiny(here, 5, "plain", &[]).status.success());
+    // A bound of continuous time, which says how many levels it drew.
+    assert!(run_tiny(here, 5, "plain", &["--set", "model.bound={continuous={draws=4}}"]).status.success());
+    let scores: serde_json::Value = serde_json::from_slice(&fs::read(here.join("plain/scores.json")).unwrap()).unwrap();
+    let nats = scores["measures"].as_array().unwrap().iter().find(|score| score["measure"] == "nats@held-out").unwrap();
+    assert_eq!(nats["record"]["bound"]["draws"], 4, "{nats}");
+    assert!(nats["record"]["standard_error"].as_f64().unwrap() > 0.0, "{nats}");
+    let refused = tiny(5, "refused", &["--set", "model.bound={continuous={draws=0}}"]);
+    fail(here, &refused.iter().map(String::as_str).collect::<Vec<_>>(), 1, "bound.continuous.draws");
     fail(here, &["sample", "plain", "--guidance", "2"], 2, "label_dropout");
     let refused = tiny(5, "refused", &["--set", "sample.guidance={scale=2.0}"]);
     fail(here, &refused.iter().map(String::as_str).collect::<Vec<_>>(), 1, "label_dropout");

@@ -5,8 +5,8 @@ use genera::burn;
 use genera::burn::module::Module;
 use genera::burn::tensor::Device;
 use genera::diffusion::{
-    Coupling, Differentiable, Diffusion, DiffusionConfig, Distillation, Levels, ProbabilityFlow, Reflow, Schedule,
-    Target, Times, Variance, Weighting,
+    Bound, Coupling, Differentiable, Diffusion, DiffusionConfig, Distillation, Levels, ProbabilityFlow, Reflow,
+    Schedule, Target, Times, Variance, Weighting,
 };
 use genera::nn::unet::{UNet, UNetConfig};
 use genera::nn::{
@@ -60,6 +60,9 @@ pub struct DiffusionSpec {
     /// How the likelihood is computed, if by the probability flow; otherwise it is bounded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub likelihood: Option<ProbabilityFlow>,
+    /// How the likelihood is bounded otherwise: by every step of the chain, or in continuous time by a few draws.
+    #[serde(default, skip_serializing_if = "is_chain")]
+    pub bound: Bound,
     /// A second training on the pairs that the first one makes; only for flows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reflow: Option<ReflowSpec>,
@@ -71,6 +74,10 @@ pub struct DiffusionSpec {
     pub classifier: Option<NetConfig>,
     /// The network.
     pub net: DenoiserSpec,
+}
+
+fn is_chain(bound: &Bound) -> bool {
+    *bound == Bound::Chain
 }
 
 /// When a flow is trained on its own pairs.
@@ -322,6 +329,7 @@ impl DiffusionSpec {
             label_dropout: self.label_dropout,
             coupling: self.coupling,
             likelihood: self.likelihood,
+            bound: self.bound,
             sampler: recipe.sample.clone().unwrap_or_default(),
         })
     }

@@ -23,7 +23,7 @@ mod vq;
 
 use genera::burn::tensor::Device;
 use genera::classical::Estimator;
-use genera::diffusion::{Levels, ProbabilityFlow, Schedule, Solver};
+use genera::diffusion::{Bound, Levels, ProbabilityFlow, Schedule, Solver};
 use genera::features::{ClassifierConfig, ClipConfig};
 use genera::flow::FlowConfig;
 use genera::gan::DivergenceBoundConfig;
@@ -165,6 +165,17 @@ impl Family {
         match self {
             Self::Diffusion(spec) => Ok(Some(spec.levels()?)),
             _ => Ok(None),
+        }
+    }
+
+    /// The levels drawn for each row by a bound of continuous time; none of other likelihoods.
+    pub fn bound_draws(&self) -> Option<usize> {
+        match self {
+            Self::Diffusion(spec) => match spec.bound {
+                Bound::Continuous { draws } => Some(draws),
+                Bound::Chain => None,
+            },
+            _ => None,
         }
     }
 

@@ -4,7 +4,8 @@ use burn::module::Module;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Coupling, Diffusion, DiffusionError, ProbabilityFlow, Sampler, Schedule, Target, Times, Variance, Weighting, within,
+    Bound, Coupling, Diffusion, DiffusionError, ProbabilityFlow, Sampler, Schedule, Target, Times, Variance, Weighting,
+    within,
 };
 
 /// Everything about a diffusion but its network.
@@ -46,6 +47,9 @@ pub struct DiffusionConfig {
     /// How the likelihood is computed, if by the probability flow; otherwise it is bounded.
     #[serde(default)]
     pub likelihood: Option<ProbabilityFlow>,
+    /// How the likelihood is bounded, if it is not computed.
+    #[serde(default)]
+    pub bound: Bound,
     /// How to draw samples.
     #[serde(default)]
     pub sampler: Sampler,
@@ -67,6 +71,7 @@ impl DiffusionConfig {
             label_dropout: 0.0,
             coupling: Coupling::default(),
             likelihood: None,
+            bound: Bound::default(),
             sampler: Sampler::default(),
         }
     }
@@ -113,6 +118,12 @@ impl DiffusionConfig {
             return Err(DiffusionError::Combination("label_dropout hides classes, but the model is told none"));
         }
         self.likelihood.map_or(Ok(()), |flow| flow.check())?;
+        self.bound.validate()?;
+        if self.likelihood.is_some() && self.bound != Bound::Chain {
+            return Err(DiffusionError::Combination(
+                "with likelihood, the probability flow computes what bound would bound; remove one of them",
+            ));
+        }
         if self.sampler.variance == Variance::Learned && self.variance != Variance::Learned {
             return Err(DiffusionError::Combination("the sampler takes learned variances, but the model learns none"));
         }
@@ -197,6 +208,11 @@ mod tests {
         let mut untold = good.clone();
         untold.likelihood = Some(flow);
         assert!(matches!(untold.init(Silent), Err(DiffusionError::Flow(_))));
+        assert!(matches!(refused(|c| c.bound = Bound::Continuous { draws: 0 }), DiffusionError::Range { .. }));
+        let both = |c: &mut DiffusionConfig| {
+            (c.likelihood, c.bound) = (Some(ProbabilityFlow::default()), Bound::Continuous { draws: 8 });
+        };
+        assert!(matches!(refused(both), DiffusionError::Combination(_)));
         assert!(matches!(refused(|c| c.sampler.steps = 0), DiffusionError::SamplingSteps { .. }));
         let log_normal = |deviation| Times::LogNormal { mean: -1.2, deviation };
         for (weighting, times) in [

@@ -14,8 +14,8 @@ use genera_rng::Rng;
 
 use super::sampler::{noise, start};
 use super::{
-    Coefficients, Differentiable, DiffusionConfig, Given, Guidance, Guided, Level, Levels, Target, Transition,
-    Variance, VariationalBound, decoder, translated,
+    Bound, Coefficients, ContinuousBound, Differentiable, DiffusionConfig, Given, Guidance, Guided, Level, Levels,
+    Target, Transition, Variance, VariationalBound, decoder, translated,
 };
 use crate::nn::Conditioned;
 use crate::traits::{Batch, Denoise, Density, Loss, LowerBound, Model, Net, Rows, Sample, Score, View};
@@ -117,6 +117,18 @@ impl<N: Module + Net<Conditioned, Rows>> Diffusion<N> {
             variance: self.config.variance,
             clip: self.config.sampler.clip,
             data_levels: self.config.data_levels,
+        }
+    }
+
+    /// The bound of each row that the settings ask for, of this network or of what wraps it.
+    pub(super) fn bounded(&self, denoise: &dyn Denoise, x: &Rows, rng: &mut Rng) -> Vec<f64> {
+        let DiffusionConfig { bound, data_levels, ref sampler, .. } = self.config;
+        match bound {
+            Bound::Chain => self.bound().total(denoise, x, rng),
+            Bound::Continuous { draws } => {
+                let levels = self.levels.clone();
+                ContinuousBound { levels, draws, clip: sampler.clip, data_levels }.total(denoise, x, rng)
+            }
         }
     }
 
@@ -397,7 +409,7 @@ impl<N: Module + Net<Conditioned, Rows>> Sample for Diffusion<N> {
 
 impl<N: Module + Net<Conditioned, Rows>> LowerBound for Diffusion<N> {
     fn lower_bound(&self, x: Rows, rng: &mut Rng) -> Vec<f64> {
-        self.bound().total(self, &x, rng)
+        self.bounded(self, &x, rng)
     }
 }
 
