@@ -57,6 +57,8 @@ pub enum Command {
     Sample(Sample),
     /// Complete held-out pictures, or colour or sharpen them, by a diffusion or an autoregressive model
     Restore(Restore),
+    /// Go from one held-out row to another by way of their codes, in an autoencoder, a flow or a diffusion
+    Interpolate(Interpolate),
     /// Take the network of a diffusion for one of another schedule: a DDPM for a score network, and back
     Convert(Convert),
     /// Measure a run and hold it against its recipe
@@ -183,6 +185,28 @@ pub struct Restore {
     pub steps: Option<u32>,
     /// FILE.png (a line a picture: the original, what is seen, the samples), or the samples alone as FILE.npy, FILE.npz,
     /// FILE.safetensors or a folder of PNG files [default: restored-SEED.png]
+    #[arg(long, short, value_name = "FILE | DIR")]
+    pub out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct Interpolate {
+    /// The run of a model with codes: latent numbers of an autoencoder, noise of a flow or of a diffusion's probability flow
+    pub run: PathBuf,
+    /// How many pairs of held-out rows
+    #[arg(short, long = "count", value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=500))]
+    pub n: u32,
+    /// Stations of a way, both ends included
+    #[arg(long, value_name = "N", default_value_t = 9, value_parser = clap::value_parser!(u16).range(2..=1000))]
+    pub stations: u16,
+    /// Along straight lines, in place of arcs about the origin
+    #[arg(long)]
+    pub straight: bool,
+    /// How well a diffusion's probability flow is followed; a smaller number costs more evaluations of the network
+    #[arg(long, value_name = "X", default_value_t = 1e-5)]
+    pub tolerance: f64,
+    /// FILE.png (a line a pair: one row, the way, the other row), or the ways alone, ends included, as FILE.npy, FILE.npz,
+    /// FILE.safetensors or a folder of PNG files [default: interpolated.png, or .npy for what is no picture]
     #[arg(long, short, value_name = "FILE | DIR")]
     pub out: Option<PathBuf>,
 }

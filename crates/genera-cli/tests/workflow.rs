@@ -336,6 +336,51 @@ fn two_parts_keep_their_boundary_and_their_samplers() {
     succeed(here, &["eval", "latent-diffusion-digits", "--sweep=guidance=0,2"]);
 }
 
+/// Ways between two rows by their codes, the ends of which are the rows.
+#[test]
+fn rows_are_joined_by_their_codes() {
+    let scratch = tempdir().unwrap();
+    let here = scratch.path();
+    let joined = |run: &str, more: &[&str]| -> serde_json::Value {
+        serde_json::from_str(&succeed(here, &[&["interpolate", run, "--json"], more].concat())).unwrap()
+    };
+    let read = |path: &str| -> Vec<f32> {
+        npyz::NpyFile::new(&fs::read(here.join(path)).unwrap()[..]).unwrap().into_vec().unwrap()
+    };
+    // Of networks that learnt next to nothing: their flow is tame where there is little noise.
+    let schedule = ["--set", "model.schedule={kind=\"karras\",steps=100,sigma_min=0.02,sigma_max=5.0}"];
+    assert!(run_tiny(here, 10, "r", &schedule).status.success());
+    let found = joined("r", &["-n", "3", "--stations", "5", "--out", "arc.npy"]);
+    assert_eq!((&found["pairs"], &found["stations"]), (&3.into(), &5.into()));
+    assert!(found["rms-of-ends"].as_f64().unwrap() < 1e-2, "{found}");
+    let arc = read("arc.npy");
+    assert_eq!(arc.len(), 3 * 5 * 2);
+    joined("r", &["-n", "1", "--stations", "5", "--out", "first.npy", "--threads", "1"]);
+    assert_eq!(read("first.npy"), arc[..10], "a pair does not depend on the others");
+    joined("r", &["-n", "3", "--stations", "5", "--straight", "--out", "line.npy"]);
+    let line = read("line.npy");
+    assert!(line[..2] == arc[..2] && line[8..10] == arc[8..10] && line[4..6] != arc[4..6]);
+    fail(here, &["interpolate", "r", "--tolerance", "0"], 2, "--tolerance");
+    fail(here, &["interpolate", "r", "--stations", "1"], 2, "--stations");
+
+    // Pictures that are told their class, and a family that encodes at once.
+    let net = "model.net={kind=\"unet\",block_out_channels=[8],down_block_types=[\"DownBlock2D\"],\
+               up_block_types=[\"UpBlock2D\"],layers_per_block=1,norm_num_groups=4}";
+    let little = ["--set", "train.steps=2", "--set", "train.batch_size=16", "--set", "train.preview_every=0"];
+    let measure = ["--set", "measure={samples=20,likelihood_rows=2,permutations=20}"];
+    for (recipe, more) in [
+        ("ddpm-digits", &["--set", net, "--set", "sample.steps=10", schedule[0], schedule[1]][..]),
+        ("realnvp-moons", &[]),
+    ] {
+        genera(here).args([&["train", recipe, "--out", recipe], more, &little, &measure].concat()).output().unwrap();
+    }
+    let found = joined("ddpm-digits", &["-n", "1", "--stations", "3"]);
+    assert_eq!(found["out"], "interpolated.png");
+    assert!(found["rms-of-ends"].as_f64().unwrap() < 0.1, "{found}");
+    let found = joined("realnvp-moons", &["--out", "flow.npy"]);
+    assert!(found["rms-of-ends"].as_f64().unwrap() < 1e-3, "{found}");
+}
+
 /// The network of a DDPM as a score network, and back.
 #[test]
 fn a_network_serves_another_schedule() {
@@ -397,6 +442,7 @@ fn a_network_serves_another_schedule() {
     let kde = ["train", "kde-moons", "--out", "k", "--set", "data.points=200", "--set", "train.batch_size=160"];
     genera(here).args(kde).output().unwrap();
     fail(here, &["convert", "k", "--schedule", "karras"], 1, "convert is for diffusions");
+    fail(here, &["interpolate", "k"], 1, "no row into a code");
 }
 
 /// Held-out digits, parts of which are hidden: what comes back agrees with what was seen, by either way.
