@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::Keep;
+use crate::commands::{Keep, Kind};
 use crate::device::DeviceName;
 use crate::measure::SweepRequest;
 use crate::metrics::Also;
@@ -57,6 +57,10 @@ pub enum Command {
     Sample(Sample),
     /// Complete held-out pictures, or colour or sharpen them, by a diffusion or an autoregressive model
     Restore(Restore),
+    /// Go from one held-out row to another by way of their codes, in an autoencoder, a flow or a diffusion
+    Interpolate(Interpolate),
+    /// Take the network of a diffusion for one of another schedule: a DDPM for a score network, and back
+    Convert(Convert),
     /// Measure a run and hold it against its recipe
     Eval(Eval),
     /// Measure how far two sets of pictures or points are apart, whoever made them
@@ -157,8 +161,8 @@ pub struct Restore {
     /// colours) or coarse=N (the means over squares of N by N pixels)
     #[arg(long, value_name = "WHAT", default_value = "top")]
     pub keep: Keep,
-    /// Put what is seen in the place of what is predicted, in place of guidance by the denoiser's derivative: twice as
-    /// fast, and the rest fits less well
+    /// Put what is seen (pixels, or their means) in the place of what is predicted, in place of guidance by the denoiser's
+    /// derivative: twice as fast, what is seen is met exactly, and the rest fits less well
     #[arg(long, conflicts_with = "scale")]
     pub replace: bool,
     /// How strongly samples are drawn towards what is seen: 0 not at all, 1 as the formula says
@@ -182,6 +186,45 @@ pub struct Restore {
     /// FILE.png (a line a picture: the original, what is seen, the samples), or the samples alone as FILE.npy, FILE.npz,
     /// FILE.safetensors or a folder of PNG files [default: restored-SEED.png]
     #[arg(long, short, value_name = "FILE | DIR")]
+    pub out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct Interpolate {
+    /// The run of a model with codes: latent numbers of an autoencoder, noise of a flow or of a diffusion's probability flow
+    pub run: PathBuf,
+    /// How many pairs of held-out rows
+    #[arg(short, long = "count", value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=500))]
+    pub n: u32,
+    /// Stations of a way, both ends included
+    #[arg(long, value_name = "N", default_value_t = 9, value_parser = clap::value_parser!(u16).range(2..=1000))]
+    pub stations: u16,
+    /// Along straight lines, in place of arcs about the origin
+    #[arg(long)]
+    pub straight: bool,
+    /// How well a diffusion's probability flow is followed; a smaller number costs more evaluations of the network
+    #[arg(long, value_name = "X", default_value_t = 1e-5)]
+    pub tolerance: f64,
+    /// FILE.png (a line a pair: one row, the way, the other row), or the ways alone, ends included, as FILE.npy, FILE.npz,
+    /// FILE.safetensors or a folder of PNG files [default: interpolated.png, or .npy for what is no picture]
+    #[arg(long, short, value_name = "FILE | DIR")]
+    pub out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct Convert {
+    /// The run of a diffusion
+    pub run: PathBuf,
+    /// The schedule that its network shall serve: variance-exploding, variance-preserving, sub-variance-preserving or karras,
+    /// made to know the noise that was trained; betas, which also has the noise of each of its steps; linear, scaled-linear,
+    /// cosine or sigmoid as they usually are; or the kind that it was trained under, which gives that back
+    #[arg(long, value_name = "KIND")]
+    pub schedule: Kind,
+    /// Change the schedule, or how to draw or measure: sample.solver=heun, model.schedule.sigma_max=20 (repeatable)
+    #[arg(long, value_name = "A.B.C=VALUE")]
+    pub set: Vec<String>,
+    /// The new run directory [default: RUN-KIND]
+    #[arg(long, short, value_name = "DIR")]
     pub out: Option<PathBuf>,
 }
 

@@ -5,6 +5,7 @@
 
 mod allocator;
 mod args;
+mod coding;
 mod collapse;
 mod commands;
 mod compare;

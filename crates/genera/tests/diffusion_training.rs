@@ -68,10 +68,12 @@ fn least_loss(model: &Diffusion<ConditionalMlp>) -> f64 {
     let (mut total, n, mut rng) = (0.0, 20_000, Rng::new(8));
     let x0 = values(&mixture().sample(n, &mut rng));
     let eps = rng.normal(n, 2);
+    let normal: Vec<f64> = rng.normal(n, 1).into_iter().map(f64::from).collect();
     for (i, u) in rng.uniform(n, 1).into_iter().enumerate() {
         let level = match model.config().times {
             Times::Discrete => model.levels().training((f64::from(u) * 100.0) as usize),
             Times::Continuous => model.levels().at_fraction(f64::from(u)),
+            Times::LogNormal { mean, deviation } => model.levels().at_noise((mean + deviation * normal[i]).exp()),
         };
         let c_out = model.config().target.coefficients(level).c_out;
         let x0 = &x0[2 * i..2 * i + 2];
@@ -91,7 +93,7 @@ fn every_target_learns_and_its_samples_have_the_moments_of_the_data() {
         (
             Target::Karras { sigma_data: 0.8 },
             Schedule::Karras { steps: 100, sigma_min: 0.01, sigma_max: 10.0, rho: 7.0 },
-            Times::Continuous,
+            Times::LogNormal { mean: -1.2, deviation: 1.2 },
         ),
     ] {
         let sampler = Sampler { solver: Solver::Heun, steps: 30, ..Sampler::default() };

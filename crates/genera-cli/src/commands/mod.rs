@@ -2,9 +2,11 @@
 
 mod compare;
 mod completions;
+mod convert;
 mod data;
 mod doctor;
 mod eval;
+mod interpolate;
 mod metrics;
 mod recipes;
 mod report;
@@ -12,6 +14,7 @@ mod restore;
 mod sample;
 mod train;
 
+pub use convert::Kind;
 pub use restore::Keep;
 
 use std::path::{Path, PathBuf};
@@ -49,6 +52,8 @@ pub fn run(cli: Cli) -> Outcome {
         Command::Train(args) => within_pool(cli.common, |context| train::run(context, args)),
         Command::Sample(args) => within_pool(cli.common, |context| sample::run(context, &args)),
         Command::Restore(args) => within_pool(cli.common, |context| restore::run(context, &args)),
+        Command::Interpolate(args) => within_pool(cli.common, |context| interpolate::run(context, &args)),
+        Command::Convert(args) => within_pool(cli.common, |context| convert::run(context, &args)),
         Command::Eval(args) => within_pool(cli.common, |context| eval::run(context, &args)),
         Command::Metrics(args) => within_pool(cli.common, |context| metrics::run(context, &args)),
         Command::Compare(args) => within_pool(cli.common, |context| compare::run(context, &args)),

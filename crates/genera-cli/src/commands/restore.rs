@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use genera::burn::tensor::Device;
-use genera::diffusion::{Differentiable, Guided, Known, Levels, Observation, Observed, Sampler};
+use genera::diffusion::{Differentiable, Guided, Known, Levels, Observation, Observed, Replaced, Sampler};
 use genera::traits::{Denoise, Elements, Rows};
 use genera_rng::Rng;
 use serde_json::json;
@@ -164,10 +164,6 @@ pub fn run(context: &Context, args: &Restore) -> Outcome {
     if !args.scale.is_finite() {
         return Err(Failure::Usage(format!("--scale {}: it must be finite", args.scale)));
     }
-    if args.replace && mask.is_none() {
-        let keep = args.keep;
-        return Err(Failure::Usage(format!("--replace: of --keep {keep} no number is seen itself; leave it out")));
-    }
 
     let rows = data.first_rows(data.held_out(), args.n as usize)?;
     let features = shape.iter().product::<usize>();
@@ -207,18 +203,29 @@ pub fn run(context: &Context, args: &Restore) -> Outcome {
         let start = tensor(rng.normal(count, features), features, device);
         let mut restore = |denoise: &dyn Denoise| sampler.sample_from(denoise, levels, start.clone(), &mut rng);
         let guidance = sampler.guidance.filter(|_| !labels.is_empty());
-        let drawn = match mask.as_ref().filter(|_| args.replace) {
-            Some(mask) => {
+        let drawn = match args.replace {
+            true => {
                 let told = |labels| trainee.denoise_given(labels).ok_or_else(|| no_diffusion(name));
                 let given = told(labels)?;
                 let denoise: Box<dyn Denoise> = match guidance {
                     Some(guidance) => Box::new(Guided { given, against: told(Vec::new())?, guidance }),
                     None => given,
                 };
-                let mask = mask.iter().map(|seen| f32::from(u8::from(*seen))).collect();
-                restore(&Known { denoise: &*denoise, values: truth, mask: tensor(mask, features, device) })?
+                let (denoise, observation) = (&*denoise, observation.clone());
+                match &mask {
+                    Some(mask) => {
+                        let mask = mask.iter().map(|seen| f32::from(u8::from(*seen))).collect();
+                        restore(&Known { denoise, values: truth, mask: tensor(mask, features, device) })?
+                    }
+                    None => {
+                        let seen = observation.observe(truth);
+                        let replaced = Replaced { denoise, observation, seen };
+                        // What a sampler clips, or leaves of the noise, moves means a little.
+                        replaced.observation.agreeing(restore(&replaced)?, replaced.seen.clone())
+                    }
+                }
             }
-            None => {
+            false => {
                 let told = |labels| trainee.differentiable_given(labels).ok_or_else(|| no_diffusion(name));
                 let given = told(labels)?;
                 let denoise: Box<dyn Differentiable> = match guidance {

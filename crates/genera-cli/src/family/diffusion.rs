@@ -5,8 +5,8 @@ use genera::burn;
 use genera::burn::module::Module;
 use genera::burn::tensor::Device;
 use genera::diffusion::{
-    Coupling, Differentiable, Diffusion, DiffusionConfig, Distillation, Levels, ProbabilityFlow, Reflow, Schedule,
-    Target, Times, Variance, Weighting,
+    Bound, Coupling, Differentiable, Diffusion, DiffusionConfig, Distillation, Levels, ProbabilityFlow, Reflow,
+    Schedule, Target, Times, Variance, Weighting,
 };
 use genera::nn::unet::{UNet, UNetConfig};
 use genera::nn::{
@@ -33,6 +33,9 @@ use crate::recipe::Recipe;
 pub struct DiffusionSpec {
     /// How noise grows with time.
     pub schedule: Schedule,
+    /// The schedule that the network was trained under, if it was another (`genera convert` writes it).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trained_under: Option<Schedule>,
     /// What the network predicts.
     #[serde(default)]
     pub target: Target,
@@ -57,6 +60,9 @@ pub struct DiffusionSpec {
     /// How the likelihood is computed, if by the probability flow; otherwise it is bounded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub likelihood: Option<ProbabilityFlow>,
+    /// How the likelihood is bounded otherwise: by every step of the chain, or in continuous time by a few draws.
+    #[serde(default, skip_serializing_if = "is_chain")]
+    pub bound: Bound,
     /// A second training on the pairs that the first one makes; only for flows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reflow: Option<ReflowSpec>,
@@ -68,6 +74,10 @@ pub struct DiffusionSpec {
     pub classifier: Option<NetConfig>,
     /// The network.
     pub net: DenoiserSpec,
+}
+
+fn is_chain(bound: &Bound) -> bool {
+    *bound == Bound::Chain
 }
 
 /// When a flow is trained on its own pairs.
@@ -224,6 +234,13 @@ impl DiffusionSpec {
     /// A fresh model for the recipe's data, before its first step.
     pub fn trainee(&self, recipe: &Recipe, data: &Data, rng: &mut Rng, device: &Device) -> Outcome<Box<dyn Trainee>> {
         let model = self.init(recipe, data, rng, device)?;
+        let again = self.reflow.is_some() || self.consistency.is_some() || self.classifier.is_some();
+        if self.trained_under.is_some() && again {
+            return Err(Failure::new(
+                "model.trained_under: reflow, consistency and classifier belong to the schedule that they are trained under; \
+                 remove one or the other",
+            ));
+        }
         let otherwise = self.conditional || self.reflow.is_some() || self.consistency.is_some();
         if self.classifier.is_some() && otherwise {
             return Err(Failure::new(
@@ -302,6 +319,7 @@ impl DiffusionSpec {
         Ok(DiffusionConfig {
             features: data.train().features(),
             schedule: self.schedule.clone(),
+            trained_under: self.trained_under.clone(),
             target: self.target,
             weighting: self.weighting,
             variance: self.variance,
@@ -311,6 +329,7 @@ impl DiffusionSpec {
             label_dropout: self.label_dropout,
             coupling: self.coupling,
             likelihood: self.likelihood,
+            bound: self.bound,
             sampler: recipe.sample.clone().unwrap_or_default(),
         })
     }

@@ -23,7 +23,7 @@ mod vq;
 
 use genera::burn::tensor::Device;
 use genera::classical::Estimator;
-use genera::diffusion::{Levels, ProbabilityFlow, Solver};
+use genera::diffusion::{Bound, Levels, ProbabilityFlow, Schedule, Solver};
 use genera::features::{ClassifierConfig, ClipConfig};
 use genera::flow::FlowConfig;
 use genera::gan::DivergenceBoundConfig;
@@ -165,6 +165,33 @@ impl Family {
         match self {
             Self::Diffusion(spec) => Ok(Some(spec.levels()?)),
             _ => Ok(None),
+        }
+    }
+
+    /// The levels drawn for each row by a bound of continuous time; none of other likelihoods.
+    pub fn bound_draws(&self) -> Option<usize> {
+        match self {
+            Self::Diffusion(spec) => match spec.bound {
+                Bound::Continuous { draws } => Some(draws),
+                Bound::Chain => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// The schedule of a diffusion, and the one that its network was trained under, if it was another; none of other models.
+    pub fn schedules(&self) -> Option<(&Schedule, Option<&Schedule>)> {
+        match self {
+            Self::Diffusion(spec) => Some((&spec.schedule, spec.trained_under.as_ref())),
+            _ => None,
+        }
+    }
+
+    /// A diffusion with its network under `schedule`, trained under another if one is named. Other models stay as they are.
+    pub fn under(self, schedule: Schedule, trained_under: Option<Schedule>) -> Self {
+        match self {
+            Self::Diffusion(spec) => Self::Diffusion(DiffusionSpec { schedule, trained_under, ..spec }),
+            other => other,
         }
     }
 

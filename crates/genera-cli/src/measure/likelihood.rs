@@ -60,6 +60,9 @@ pub fn measure(subject: &Subject<'_>, plan: &Plan<'_>, tell: &mut dyn FnMut(Stri
         if let Some(evaluations) = evaluations {
             details.insert("evaluations".to_owned(), evaluations.into());
         }
+        if let Some(draws) = subject.recipe.model.bound_draws() {
+            details.insert("bound".to_owned(), json!({ "name": "continuous time", "draws": draws }));
+        }
         if told {
             details.insert("given".to_owned(), "the class of each row".into());
         }

@@ -1,10 +1,10 @@
 //! Latent numbers in pictures: reconstructions, ways between two codes, and what each number does.
 
-use genera::traits::Rows;
 use genera_metrics::Path;
 use genera_rng::Rng;
 
 use super::{grid, held_out, image};
+use crate::coding::{Coding, stations};
 use crate::data::{numbers, tensor};
 use crate::failure::Outcome;
 use crate::measure::{Draw, Subject, diagnostics};
@@ -35,27 +35,17 @@ pub fn show(report: &mut Report, subject: &Subject<'_>, draw: &Draw<'_>) -> Outc
         let rows = [numbers(x.clone())?, numbers(model.reconstruction(x))?].concat();
         pictures.extend(grid(draw, rows, columns, "Held-out rows, and what their codes give back".to_owned())?);
     }
-    let decode = |z: Rows| match (view.codec, view.bijection) {
-        (Some(codec), _) => Some(codec.decode(z)),
-        (None, Some(flow)) => Some(flow.inverse_and_log_det(z).0),
-        _ => None,
-    };
-    let encode = |x: Rows| match (view.codec, view.bijection) {
-        (Some(codec), _) => Some(codec.encode(x)),
-        (None, Some(flow)) => Some(flow.forward_and_log_det(x).0),
-        _ => None,
-    };
     let on_device = |z: Vec<f32>, width: usize| tensor(z, width, subject.device);
-    if let Some(codes) = encode(held_out(subject, 2 * PAIRS)?) {
+    // A diffusion's codes cost hundreds of evaluations: `genera interpolate` shows them.
+    if let Some(coding) = Coding::of_view(&view) {
+        let codes = coding.encode(held_out(subject, 2 * PAIRS)?, &[]);
         let width = codes.dims()[1];
         let codes: Vec<f64> = numbers(codes)?.into_iter().map(f64::from).collect();
         let ways: Vec<f32> =
             codes.chunks_exact(2 * width).flat_map(|pair| ways(&pair[..width], &pair[width..])).collect();
-        if let Some(x) = decode(on_device(ways, width)) {
-            let caption =
-                "Between the codes of two held-out rows: along the straight line, and below it along the sphere";
-            pictures.extend(grid(draw, numbers(x)?, STATIONS, caption.to_owned())?);
-        }
+        let x = coding.decode(on_device(ways, width), &[]);
+        let caption = "Between the codes of two held-out rows: along the straight line, and below it along the sphere";
+        pictures.extend(grid(draw, numbers(x)?, STATIONS, caption.to_owned())?);
     }
     if let Some(codec) = view.codec {
         let codes = codec.encode(held_out(subject, LOOKED_AT)?);
@@ -105,14 +95,7 @@ pub fn aggregate(report: &mut Report, subject: &Subject<'_>, rng: &Rng) -> Outco
 
 /// Stations of the straight line from `a` to `b`, then of the arc whose radius goes from one's to the other's.
 fn ways(a: &[f64], b: &[f64]) -> Vec<f32> {
-    let norm = |z: &[f64]| z.iter().map(|z| z * z).sum::<f64>().sqrt();
-    let at = |i: usize| i as f64 / (STATIONS - 1) as f64;
-    let line = (0..STATIONS).flat_map(|i| Path::Lerp.between(a, b, at(i)));
-    let arc = (0..STATIONS).flat_map(|i| {
-        let radius = norm(a) + (norm(b) - norm(a)) * at(i);
-        Path::Slerp.between(a, b, at(i)).into_iter().map(move |z| z * radius)
-    });
-    line.chain(arc).map(|z| z as f32).collect()
+    [Path::Lerp, Path::Slerp].map(|path| stations(path, a, b, STATIONS)).concat()
 }
 
 /// From −3 to 3.
@@ -153,20 +136,6 @@ fn traversals(code: &[f32], which: &[usize]) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ways_begin_and_end_where_they_should() {
-        let (a, b) = ([3.0, 0.0], [0.0, 1.0]);
-        let z = ways(&a, &b);
-        let at = |station: usize| [z[2 * station], z[2 * station + 1]];
-        for (station, expected) in [(0, [3.0, 0.0]), (STATIONS - 1, [0.0, 1.0]), (STATIONS, [3.0, 0.0])] {
-            assert!(at(station).iter().zip(expected).all(|(z, e)| (z - e).abs() < 1e-6), "{station}");
-        }
-        assert_eq!(at(STATIONS / 2), [1.5, 0.5]);
-        // In the middle of the arc: the radius two, at 45 degrees.
-        let middle = at(STATIONS + STATIONS / 2);
-        assert!(middle.iter().all(|z| (z - 2.0_f32.sqrt()).abs() < 1e-6), "{middle:?}");
-    }
 
     #[test]
     fn the_liveliest_are_moved() {

@@ -4,19 +4,9 @@ use burn::module::Module;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Coupling, Diffusion, DiffusionError, ProbabilityFlow, Sampler, Schedule, Target, Variance, Weighting, within,
+    Bound, Coupling, Diffusion, DiffusionError, ProbabilityFlow, Sampler, Schedule, Target, Times, Variance, Weighting,
+    within,
 };
-
-/// Which times are trained.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Times {
-    /// The levels of the chain, all equally often.
-    #[default]
-    Discrete,
-    /// Every time between the ends of the chain, uniformly.
-    Continuous,
-}
 
 /// Everything about a diffusion but its network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -26,6 +16,10 @@ pub struct DiffusionConfig {
     pub features: usize,
     /// How noise grows with time.
     pub schedule: Schedule,
+    /// The schedule that the network was trained under, if it was another: at each level it sees rows as they are at the
+    /// same `σ/α` there, and is told that time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trained_under: Option<Schedule>,
     /// What the network predicts.
     #[serde(default)]
     pub target: Target,
@@ -53,6 +47,9 @@ pub struct DiffusionConfig {
     /// How the likelihood is computed, if by the probability flow; otherwise it is bounded.
     #[serde(default)]
     pub likelihood: Option<ProbabilityFlow>,
+    /// How the likelihood is bounded, if it is not computed.
+    #[serde(default)]
+    pub bound: Bound,
     /// How to draw samples.
     #[serde(default)]
     pub sampler: Sampler,
@@ -64,6 +61,7 @@ impl DiffusionConfig {
         Self {
             features,
             schedule,
+            trained_under: None,
             target: Target::default(),
             weighting: Weighting::default(),
             variance: Variance::default(),
@@ -73,6 +71,7 @@ impl DiffusionConfig {
             label_dropout: 0.0,
             coupling: Coupling::default(),
             likelihood: None,
+            bound: Bound::default(),
             sampler: Sampler::default(),
         }
     }
@@ -84,11 +83,26 @@ impl DiffusionConfig {
     pub fn init<N: Module>(&self, net: N) -> Result<Diffusion<N>, DiffusionError> {
         let levels = self.schedule.levels()?;
         within(self.features > 0, "features", self.features as f64, "the width of a row, at least 1")?;
-        self.target.validate(&self.schedule)?;
+        let known = self.trained_under.as_ref().map(Schedule::levels).transpose()?;
+        self.target.validate(self.trained_under.as_ref().unwrap_or(&self.schedule))?;
+        if let Some(known) = &known {
+            known.know(&levels)?;
+            if self.variance == Variance::Learned {
+                return Err(DiffusionError::Combination(
+                    "learned variances speak of the steps of the chain that was trained; with trained_under, take a fixed one",
+                ));
+            }
+        }
         self.weighting.validate()?;
+        self.times.validate()?;
         if self.weighting == Weighting::Likelihood && matches!(self.schedule, Schedule::LinearFlow { .. }) {
             return Err(DiffusionError::Combination(
                 "the likelihood weighting is infinite in pure noise, where the linear-flow schedule ends",
+            ));
+        }
+        if self.weighting == Weighting::Likelihood && matches!(self.times, Times::LogNormal { .. }) {
+            return Err(DiffusionError::Combination(
+                "the likelihood weighting bounds the likelihood where times are drawn evenly; set times = \"continuous\"",
             ));
         }
         if let Some(data_levels) = self.data_levels {
@@ -104,17 +118,23 @@ impl DiffusionConfig {
             return Err(DiffusionError::Combination("label_dropout hides classes, but the model is told none"));
         }
         self.likelihood.map_or(Ok(()), |flow| flow.check())?;
+        self.bound.validate()?;
+        if self.likelihood.is_some() && self.bound != Bound::Chain {
+            return Err(DiffusionError::Combination(
+                "with likelihood, the probability flow computes what bound would bound; remove one of them",
+            ));
+        }
         if self.sampler.variance == Variance::Learned && self.variance != Variance::Learned {
             return Err(DiffusionError::Combination("the sampler takes learned variances, but the model learns none"));
         }
         let needs_levels = self.variance == Variance::Learned || self.weighting == Weighting::Variational;
-        if needs_levels && self.times == Times::Continuous {
+        if needs_levels && self.times != Times::Discrete {
             return Err(DiffusionError::Combination(
                 "learned variances and the variational weighting speak of the steps of a chain; train discrete times",
             ));
         }
         let chain = self.sampler.chain(&levels)?;
-        Ok(Diffusion::new(net, self.clone(), levels, chain))
+        Ok(Diffusion::new(net, self.clone(), levels, known, chain))
     }
 }
 
@@ -188,10 +208,22 @@ mod tests {
         let mut untold = good.clone();
         untold.likelihood = Some(flow);
         assert!(matches!(untold.init(Silent), Err(DiffusionError::Flow(_))));
+        assert!(matches!(refused(|c| c.bound = Bound::Continuous { draws: 0 }), DiffusionError::Range { .. }));
+        let both = |c: &mut DiffusionConfig| {
+            (c.likelihood, c.bound) = (Some(ProbabilityFlow::default()), Bound::Continuous { draws: 8 });
+        };
+        assert!(matches!(refused(both), DiffusionError::Combination(_)));
         assert!(matches!(refused(|c| c.sampler.steps = 0), DiffusionError::SamplingSteps { .. }));
-        assert!(matches!(
-            refused(|c| (c.weighting, c.times) = (Weighting::Variational, Times::Continuous)),
-            DiffusionError::Combination(_)
-        ));
+        let log_normal = |deviation| Times::LogNormal { mean: -1.2, deviation };
+        for (weighting, times) in [
+            (Weighting::Variational, Times::Continuous),
+            (Weighting::Variational, log_normal(1.2)),
+            (Weighting::Likelihood, log_normal(1.2)),
+        ] {
+            let bad = DiffusionConfig { weighting, times, ..good.clone() };
+            assert!(matches!(bad.init(Silent), Err(DiffusionError::Combination(_))), "{weighting:?} {times:?}");
+        }
+        let bad = DiffusionConfig { times: log_normal(0.0), ..good.clone() };
+        assert!(matches!(bad.init(Silent), Err(DiffusionError::Range { .. })));
     }
 }

@@ -56,6 +56,11 @@ impl<N: Module + ModuleDisplay + Net<Conditioned, Rows>> Consistency<N> {
                 "a consistency model starts from the karras target; set target = { karras = { sigma_data } }",
             ));
         };
+        if teacher.config().trained_under.is_some() {
+            return Err(DiffusionError::Combination(
+                "a consistency model starts from a teacher of its own schedule; remove trained_under",
+            ));
+        }
         let lowest = teacher.levels().lowest();
         let target = Target::Consistency { sigma_data, sigma_min: lowest.sigma / lowest.alpha };
         Ok(Self { student: teacher.clone().aimed_at(target), task: None })

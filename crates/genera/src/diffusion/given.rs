@@ -79,6 +79,6 @@ impl<N: Module + Net<Conditioned, Rows>> Sample for Given<'_, N> {
 
 impl<N: Module + Net<Conditioned, Rows>> LowerBound for Given<'_, N> {
     fn lower_bound(&self, x: Rows, rng: &mut Rng) -> Vec<f64> {
-        self.model.bound().total(self, &x, rng)
+        self.model.bounded(self, &x, rng)
     }
 }

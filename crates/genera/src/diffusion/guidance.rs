@@ -189,7 +189,8 @@ impl Denoise for ClassifierGuided<'_> {
 
 /// Numbers known beforehand: an inpainting. Their predictions are what they are known to be, so a solver brings them
 /// there along the way that noise would have taken them, and the network sees both parts at one level of noise
-/// (replacement: Song et al., 2011.13456, appendix I.2). The rest is drawn nearly as if given them, not exactly.
+/// (replacement: Song et al., 2011.13456, appendix I.2). The rest is drawn nearly as if given them, not exactly. Where means
+/// of numbers are known, it is [`Replaced`](super::Replaced).
 pub struct Known<'a> {
     /// What removes noise.
     pub denoise: &'a dyn Denoise,

@@ -175,8 +175,24 @@ impl Levels {
         Rates { drift, diffusion: (2.0 * growth).max(0.0).sqrt() }
     }
 
-    /// The time at which `σ / α` is `noise`, by bisection; beyond the chain's ends, that of the end.
+    /// The time at which `σ / α` is `noise`; beyond the chain's ends, that of the end. By bisection where there is no closed
+    /// form.
     pub fn time_of(&self, noise: f64) -> f64 {
+        let climb = match self.schedule {
+            Schedule::Karras { sigma_min, sigma_max, rho, .. } => {
+                let root = |sigma: f64| sigma.powf(1.0 / rho);
+                Some((sigma_min, (root(noise) - root(sigma_min)) / (root(sigma_max) - root(sigma_min))))
+            }
+            Schedule::VarianceExploding { sigma_min, sigma_max, .. } => {
+                Some((sigma_min, (noise / sigma_min).ln() / (sigma_max / sigma_min).ln()))
+            }
+            _ => None,
+        };
+        if let Some((sigma_min, fraction)) = climb {
+            let above = 1.0 + fraction * (self.steps() as f64 - 1.0);
+            let from_clean = if noise < sigma_min { noise / sigma_min } else { above };
+            return self.clean_time() + from_clean.clamp(0.0, self.steps() as f64);
+        }
         let (mut low, mut high) = (self.clean_time(), self.clean_time() + self.steps() as f64);
         for _ in 0..80 {
             let middle = 0.5 * (low + high);
@@ -192,6 +208,11 @@ impl Levels {
         let top = self.clean_time() + self.steps() as f64;
         let bottom = self.clean_time() + self.trained_from();
         self.level(top + u * (bottom - top))
+    }
+
+    /// The level at which `σ/α` is `noise`; beyond the trained range of times, that of its end.
+    pub fn at_noise(&self, noise: f64) -> Level {
+        self.level(self.time_of(noise).max(self.clean_time() + self.trained_from()))
     }
 
     /// The whole chain, noisiest first and clean data last: `T + 1` levels.

@@ -22,6 +22,8 @@ mod classified;
 mod clip;
 mod config;
 mod consistency;
+mod continuous_bound;
+mod convert;
 mod corrector;
 mod coupling;
 mod decoder;
@@ -44,6 +46,7 @@ mod schedule;
 mod step;
 mod stochastic;
 mod target;
+mod times;
 mod transition;
 mod translated;
 
@@ -52,8 +55,9 @@ pub use churn::Churn;
 pub use class_mixture::{ClassMixture, ClassPart, GivenClass};
 pub use classified::Classified;
 pub use clip::Clip;
-pub use config::{DiffusionConfig, Times};
+pub use config::DiffusionConfig;
 pub use consistency::{Consistency, Distillation, DistillationError};
+pub use continuous_bound::{Bound, ContinuousBound};
 pub use corrector::{Corrector, StepSize};
 pub use coupling::Coupling;
 pub use decoder::log_probability;
@@ -67,11 +71,12 @@ pub use mixture::MixtureDenoiser;
 pub use model::Diffusion;
 pub use ncsn::{LadderError, geometric, largest_distance, ratio_for, step_size_for};
 pub use noisy_classifier::NoisyClassifier;
-pub use observed::{Observation, Observed};
+pub use observed::{Observation, Observed, Replaced};
 pub use reflow::Reflow;
 pub use sampler::{Moment, Sampler, Solver};
 pub use schedule::Schedule;
 pub use target::{Coefficients, Target, Weighting};
+pub use times::Times;
 pub use transition::{Transition, Variance};
 pub use translated::Translated;
 
@@ -130,6 +135,18 @@ pub enum DiffusionError {
     /// Two settings that exclude each other.
     #[error("{0}")]
     Combination(&'static str),
+    /// Noise that the network was never shown.
+    #[error(
+        "the schedule asks for noise (sigma/alpha) from {:.4} to {:.4}, but the network was trained from {:.4} to {:.4}: \
+         bring the ends of the schedule within that",
+        .asked[0], .asked[1], .known[0], .known[1]
+    )]
+    Unseen {
+        /// Its range of `σ/α`.
+        asked: [f64; 2],
+        /// That of training.
+        known: [f64; 2],
+    },
     /// A number of sampling steps that the chain cannot serve.
     #[error("{asked} sampling steps of a chain of {steps}: {needed}")]
     SamplingSteps {

@@ -14,8 +14,8 @@ use genera_rng::Rng;
 
 use super::sampler::{noise, start};
 use super::{
-    Coefficients, Differentiable, DiffusionConfig, Given, Guidance, Guided, Level, Levels, Target, Times, Transition,
-    Variance, VariationalBound, decoder,
+    Bound, Coefficients, ContinuousBound, Differentiable, DiffusionConfig, Given, Guidance, Guided, Level, Levels,
+    Target, Transition, Variance, VariationalBound, decoder, translated,
 };
 use crate::nn::Conditioned;
 use crate::traits::{Batch, Denoise, Density, Loss, LowerBound, Model, Net, Rows, Sample, Score, View};
@@ -41,6 +41,9 @@ pub struct Diffusion<N: Module> {
     config: DiffusionConfig,
     #[module(skip)]
     levels: Levels,
+    /// The levels that the network knows, if they are others.
+    #[module(skip)]
+    known: Option<Levels>,
     #[module(skip)]
     chain: Vec<Level>,
     /// The noise that the next batch is paired with, row-major; drawn anew if there is none.
@@ -50,8 +53,14 @@ pub struct Diffusion<N: Module> {
 
 impl<N: Module> Diffusion<N> {
     /// The parts, found to agree.
-    pub(super) fn new(net: N, config: DiffusionConfig, levels: Levels, chain: Vec<Level>) -> Self {
-        Self { net, config, levels, chain, paired: Vec::new() }
+    pub(super) fn new(
+        net: N,
+        config: DiffusionConfig,
+        levels: Levels,
+        known: Option<Levels>,
+        chain: Vec<Level>,
+    ) -> Self {
+        Self { net, config, levels, known, chain, paired: Vec::new() }
     }
 
     /// The same network, whose output means something else.
@@ -81,6 +90,14 @@ impl<N: Module + Net<Conditioned, Rows>> Diffusion<N> {
         Given::new(self, labels)
     }
 
+    /// What the network's output means at `level`: for a network of other levels, what it means at its own.
+    fn coefficients(&self, level: Level) -> Coefficients {
+        let Some(known) = &self.known else { return self.config.target.coefficients(level) };
+        let (level, scale) = translated::known(known, level);
+        let there = self.config.target.coefficients(level);
+        Coefficients { c_in: there.c_in * scale, c_skip: there.c_skip * scale, ..there }
+    }
+
     /// The class that says nothing, if the model knows one.
     fn silence(&self) -> Option<usize> {
         self.config.classes.filter(|_| self.config.label_dropout > 0.0)
@@ -100,6 +117,18 @@ impl<N: Module + Net<Conditioned, Rows>> Diffusion<N> {
             variance: self.config.variance,
             clip: self.config.sampler.clip,
             data_levels: self.config.data_levels,
+        }
+    }
+
+    /// The bound of each row that the settings ask for, of this network or of what wraps it.
+    pub(super) fn bounded(&self, denoise: &dyn Denoise, x: &Rows, rng: &mut Rng) -> Vec<f64> {
+        let DiffusionConfig { bound, data_levels, ref sampler, .. } = self.config;
+        match bound {
+            Bound::Chain => self.bound().total(denoise, x, rng),
+            Bound::Continuous { draws } => {
+                let levels = self.levels.clone();
+                ContinuousBound { levels, draws, clip: sampler.clip, data_levels }.total(denoise, x, rng)
+            }
         }
     }
 
@@ -150,7 +179,7 @@ impl<N: Module + Net<Conditioned, Rows>> Diffusion<N> {
                 first,
                 rows: size.min(rows - first),
                 size,
-                coefficients: filled.clone().map(|row| self.config.target.coefficients(levels[row])).collect(),
+                coefficients: filled.clone().map(|row| self.coefficients(levels[row])).collect(),
                 classes: (!labels.is_empty()).then(|| filled.map(|row| labels[row % labels.len()]).collect()),
             }
         };
@@ -164,7 +193,7 @@ impl<N: Module + Net<Conditioned, Rows>> Diffusion<N> {
 
     /// `x̂₀` of all rows at once, with the gradients that the weights have: `[B, F] -> [B, F]`.
     pub(super) fn clean(&self, x_t: Rows, levels: &[Level], labels: Option<&[usize]>) -> Rows {
-        let coefficients: Vec<Coefficients> = levels.iter().map(|l| self.config.target.coefficients(*l)).collect();
+        let coefficients: Vec<Coefficients> = levels.iter().map(|l| self.coefficients(*l)).collect();
         self.estimate(x_t, &coefficients, labels).0
     }
 
@@ -225,18 +254,16 @@ impl<N: Module + Net<Conditioned, Rows>> Diffusion<N> {
     }
 
     /// `L_t` of each row in nats a dimension as a function of the variance alone: `[B]`.
-    fn variance_loss(&self, x: Rows, x0: Rows, fraction: Rows, indices: &[usize]) -> Tensor<1> {
-        let device = x.device();
-        let steps: Vec<Transition> = (indices.iter())
-            .map(|&t| {
-                let (from, to) = (self.levels.training(t), self.levels.level(self.levels.training(t).time - 1.0));
-                let mut step = Transition::between(from, to);
-                if t == 0 {
-                    step.small = decoder::variance(from, self.levels.training(1));
-                }
-                step
-            })
-            .collect();
+    fn variance_loss(&self, x: Rows, x0: Rows, fraction: Rows, levels: &[Level]) -> Tensor<1> {
+        let (device, lowest) = (x.device(), self.levels.training(0));
+        let step = |from: &Level| {
+            let mut step = Transition::between(*from, self.levels.level(from.time - 1.0));
+            if *from == lowest {
+                step.small = decoder::variance(lowest, self.levels.training(1));
+            }
+            step
+        };
+        let steps: Vec<Transition> = levels.iter().map(step).collect();
         let column = |of: fn(&Transition) -> f64| column(steps.iter().map(of), &device);
         let (small, large) = (column(|s| s.small.ln()), column(|s| s.large.ln()));
         let log_variance = fraction * (large - small.clone()) + small.clone();
@@ -246,7 +273,7 @@ impl<N: Module + Net<Conditioned, Rows>> Diffusion<N> {
         let divergence = (log_variance.clone() - small + excess + distance) * 0.5;
         let decoded = decoder::log_probability_of(x, x0, (log_variance * 0.5).exp(), self.config.data_levels).neg();
         let last: Rows = Tensor::from_data(
-            TensorData::new(indices.iter().map(|t| f32::from(*t == 0)).collect::<Vec<f32>>(), [indices.len(), 1]),
+            TensorData::new(levels.iter().map(|l| f32::from(*l == lowest)).collect::<Vec<f32>>(), [levels.len(), 1]),
             &device,
         );
         let rest = last.clone().neg() + 1.0;
@@ -257,16 +284,7 @@ impl<N: Module + Net<Conditioned, Rows>> Diffusion<N> {
 impl<N: Module + Net<Conditioned, Rows>> Model for Diffusion<N> {
     fn loss(&self, batch: Batch, rng: &mut Rng) -> Loss {
         let ([rows, width], device) = (batch.x.dims(), batch.x.device());
-        let indices = match self.config.times {
-            Times::Discrete => rng.below(rows, self.levels.steps()),
-            Times::Continuous => Vec::new(),
-        };
-        let levels: Vec<Level> = match self.config.times {
-            Times::Discrete => indices.iter().map(|&t| self.levels.training(t)).collect(),
-            Times::Continuous => {
-                rng.streams(rows).map(|mut stream| self.levels.at_fraction(stream.uniform())).collect()
-            }
-        };
+        let levels = self.config.times.draw(&self.levels, rows, rng);
         let eps = match self.paired.len() == rows * width && rows > 0 {
             true => Tensor::from_data(TensorData::new(self.paired.clone(), [rows, width]), &device),
             false => self.config.coupling.pair(&batch.x, noise([rows, width], rng, &device)),
@@ -284,7 +302,7 @@ impl<N: Module + Net<Conditioned, Rows>> Model for Diffusion<N> {
             }
             (labels, _) => labels,
         };
-        let coefficients: Vec<Coefficients> = levels.iter().map(|l| self.config.target.coefficients(*l)).collect();
+        let coefficients: Vec<Coefficients> = levels.iter().map(|l| self.coefficients(*l)).collect();
         let of_level = |of: fn(&Level) -> f64| column(levels.iter().map(of), &device);
         let of_target = |of: fn(&Coefficients) -> f64| column(coefficients.iter().map(of), &device);
 
@@ -293,14 +311,14 @@ impl<N: Module + Net<Conditioned, Rows>> Model for Diffusion<N> {
         let (f, fraction) = self.predict(x_t.clone(), &coefficients, labels.as_deref());
         let target = x.clone() * of_target(|c| c.of_data) + eps * of_target(|c| c.of_noise);
         let error = (f.clone() - target).square().mean_dim(1); // [B, 1]
-        let DiffusionConfig { weighting, target, .. } = &self.config;
-        let weights = column(levels.iter().map(|l| weighting.weight(target, &self.levels, *l)), &device);
+        let weight = |(level, c): (&Level, &Coefficients)| self.config.weighting.of_output(*c, &self.levels, *level);
+        let weights = column(levels.iter().zip(&coefficients).map(weight), &device);
         let simple = (error * weights).mean();
         match fraction {
             None => Loss { value: simple, parts: Vec::new() },
             Some(fraction) => {
                 let x0 = x_t * of_target(|c| c.c_skip) + f.detach() * of_target(|c| c.c_out);
-                let bound = self.variance_loss(x, x0, fraction, &indices).mean() * self.levels.steps() as f64;
+                let bound = self.variance_loss(x, x0, fraction, &levels).mean() * self.levels.steps() as f64;
                 let parts = vec![("simple", scalar(&simple)), ("bound", scalar(&bound))];
                 Loss { value: simple + bound * BOUND, parts }
             }
@@ -391,7 +409,7 @@ impl<N: Module + Net<Conditioned, Rows>> Sample for Diffusion<N> {
 
 impl<N: Module + Net<Conditioned, Rows>> LowerBound for Diffusion<N> {
     fn lower_bound(&self, x: Rows, rng: &mut Rng) -> Vec<f64> {
-        self.bound().total(self, &x, rng)
+        self.bounded(self, &x, rng)
     }
 }
 

@@ -8,8 +8,18 @@
 //!
 //! Reconstruction guidance: Ho et al., 2204.03458; in this form Song, Vahdat, Mardani and Kautz, "Pseudoinverse-guided
 //! diffusion models for inverse problems" (2023). It takes `p(x₀|x_t)` for a normal distribution of variance `r²`, and is
-//! exact where it is one: for normal data of variance `v`. Unlike replacement ([`Known`](super::Known)) it moves all of a
-//! sample towards what is known of a part, and it needs the derivative of the denoiser.
+//! exact where it is one: for normal data of variance `v`. It moves all of a sample towards what is known of a part, and it
+//! needs the derivative of the denoiser.
+//!
+//! ```text
+//! x̂₀ + A⁺ (y − A x̂₀),   A⁺ = Aᵀ (A Aᵀ)⁻¹
+//! ```
+//!
+//! Replacement needs none: a prediction is moved the least way to where it agrees with `y`. What a solver then makes of a
+//! row, `x_t = α x̂₀ + σ ε̂`, has `A x_t = α y + σ A ε̂`, the measurement at the noise of that level, as Song et al.,
+//! 2011.13456, appendix I, put it there; and clean rows have `A x₀ = y`. Exact where what is seen says nothing of the rest:
+//! for normal data whose numbers are independent and of one variance. Where `A` picks numbers it is
+//! [`Known`](super::Known).
 
 use burn::tensor::{Device, Tensor, TensorData};
 
@@ -82,13 +92,42 @@ impl Observation {
         x.matmul(self.transposed.clone())
     }
 
+    /// `x + A⁺ (y − A x)`, the nearest rows to `x` of which `y` is seen: `[B, F], [B, M] -> [B, F]`.
+    pub fn agreeing(&self, x: Rows, y: Rows) -> Rows {
+        let squares: Vec<f32> = self.squares.iter().map(|square| *square as f32).collect();
+        let squares = Tensor::from_data(TensorData::new(squares, [1, self.squares.len()]), &x.device());
+        let missing = y - self.observe(x.clone());
+        x + self.back(missing / squares)
+    }
+
     /// `Aᵀ y`: `[B, M] -> [B, F]`.
     fn back(&self, y: Rows) -> Rows {
         y.matmul(self.transposed.clone().transpose())
     }
 }
 
-/// A denoiser that is told `y`.
+/// A denoiser whose predictions agree with `y`, by replacement.
+pub struct Replaced<'a> {
+    /// What removes noise.
+    pub denoise: &'a dyn Denoise,
+    /// `A`.
+    pub observation: Observation,
+    /// `y`: `[B, M]`, or `[1, M]` for all rows.
+    pub seen: Rows,
+}
+
+impl Denoise for Replaced<'_> {
+    fn denoise(&self, x: Rows, levels: &[Level]) -> Rows {
+        self.observation.agreeing(self.denoise.denoise(x, levels), self.seen.clone())
+    }
+
+    fn denoise_some(&self, samples: &[usize], x: Rows, levels: &[Level]) -> Rows {
+        let x0 = self.denoise.denoise_some(samples, x, levels);
+        self.observation.agreeing(x0, of_samples(&self.seen, samples))
+    }
+}
+
+/// A denoiser that is told `y`, by its derivative.
 pub struct Observed<'a> {
     /// What removes noise.
     pub denoise: &'a dyn Differentiable,

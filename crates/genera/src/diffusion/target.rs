@@ -160,7 +160,12 @@ pub enum Weighting {
 impl Weighting {
     /// The weight of `|F − F*|²` for training level `level` of `levels`.
     pub fn weight(&self, target: &Target, levels: &Levels, level: Level) -> f64 {
-        let of_data = target.coefficients(level).c_out.powi(2);
+        self.of_output(target.coefficients(level), levels, level)
+    }
+
+    /// The same for an output that means what `coefficients` say.
+    pub(super) fn of_output(&self, coefficients: Coefficients, levels: &Levels, level: Level) -> f64 {
+        let of_data = coefficients.c_out.powi(2);
         match *self {
             Self::Simple => 1.0,
             Self::MinSnr { gamma } => level.snr().min(gamma) * of_data,

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! So a network trained under any schedule is one for every other with the same range of `σ/α`; beyond that range it sees
-//! the end of its own.
+//! the end of its own. Settings that say so ([`trained_under`](super::DiffusionConfig::trained_under)) make a model of it.
 
 use super::{Level, Levels};
 use crate::traits::{Denoise, Rows};
@@ -20,20 +20,22 @@ pub struct Translated<'a> {
     pub levels: &'a Levels,
 }
 
+/// The level of `levels` with the noise of `asked`, and what rows at `asked` are multiplied by to be there.
+pub(super) fn known(levels: &Levels, asked: Level) -> (Level, f64) {
+    let known = levels.level(levels.time_of(asked.sigma / asked.alpha));
+    // Pure noise has any scale: take that of its noise.
+    let scale = if asked.alpha > 0.0 { known.alpha / asked.alpha } else { known.sigma / asked.sigma };
+    (known, scale)
+}
+
 impl Denoise for Translated<'_> {
     fn denoise(&self, x: Rows, levels: &[Level]) -> Rows {
         self.denoise_with_variance(x, levels).0
     }
 
     fn denoise_with_variance(&self, x: Rows, levels: &[Level]) -> (Rows, Option<Rows>) {
-        let known: Vec<Level> =
-            levels.iter().map(|level| self.levels.level(self.levels.time_of(level.sigma / level.alpha))).collect();
-        // Pure noise has any scale: take that of its noise.
-        let scale = |known: &Level, asked: &Level| match asked.alpha > 0.0 {
-            true => known.alpha / asked.alpha,
-            false => known.sigma / asked.sigma,
-        };
-        let scales: Vec<f32> = known.iter().zip(levels).map(|(known, asked)| scale(known, asked) as f32).collect();
+        let (known, scales): (Vec<Level>, Vec<f64>) = levels.iter().map(|level| known(self.levels, *level)).unzip();
+        let scales: Vec<f32> = scales.into_iter().map(|scale| scale as f32).collect();
         let scales = Rows::from_data(burn::tensor::TensorData::new(scales, [levels.len(), 1]), &x.device());
         self.denoise.denoise_with_variance(x * scales, &known)
     }
