@@ -14,8 +14,16 @@ use crate::run::Score;
 /// Chains that are followed, over the second half of their steps: the first half is for arriving.
 const CHAINS: usize = 64;
 
-/// The chains' steps after the first half, by coordinate: `[F][CHAINS][steps]`; and the share of proposals taken.
-pub fn follow(walk: &dyn Walk, rng: &mut Rng) -> Outcome<(Vec<Vec<Vec<f64>>>, Option<Vec<f64>>)> {
+/// Where chains were.
+pub struct Followed {
+    /// The steps after the first half, by coordinate and chain: `[F][CHAINS][steps]`.
+    pub coordinates: Vec<Vec<Vec<f64>>>,
+    /// The share of its proposals that each chain took, where they may be refused.
+    pub acceptance: Option<Vec<f64>>,
+}
+
+/// Runs [`CHAINS`] chains and keeps where they were.
+pub fn follow(walk: &dyn Walk, rng: &mut Rng) -> Outcome<Followed> {
     let first = walk.steps() / 2;
     let mut seen = Vec::new();
     let (_, acceptance) = walk.walk(CHAINS, rng, &mut |step, x| {
@@ -23,7 +31,7 @@ pub fn follow(walk: &dyn Walk, rng: &mut Rng) -> Outcome<(Vec<Vec<Vec<f64>>>, Op
             seen.push(x.clone());
         }
     });
-    let mut coordinates = Vec::new();
+    let mut coordinates: Vec<Vec<Vec<f64>>> = Vec::new();
     for x in seen {
         let features = x.dims()[1];
         coordinates.resize(features, vec![Vec::new(); CHAINS]);
@@ -31,12 +39,12 @@ pub fn follow(walk: &dyn Walk, rng: &mut Rng) -> Outcome<(Vec<Vec<Vec<f64>>>, Op
             coordinates[at % features][at / features].push(f64::from(value));
         }
     }
-    Ok((coordinates, acceptance))
+    Ok(Followed { coordinates, acceptance })
 }
 
 /// `r-hat@chains`, `effective-share@chains` and, where steps may be refused, `acceptance@chains`.
 pub fn measure(walk: &dyn Walk, plan: &Plan<'_>) -> Outcome<Vec<Score>> {
-    let (coordinates, acceptance) = follow(walk, &mut Rng::new(plan.seed).fork("chains"))?;
+    let Followed { coordinates, acceptance } = follow(walk, &mut Rng::new(plan.seed).fork("chains"))?;
     // Too few steps, or coordinates that never move or are no numbers, cannot be diagnosed.
     let found: Option<Vec<ChainDiagnostics>> = coordinates.iter().map(|one| chain_diagnostics(one).ok()).collect();
     let mut scores = Vec::new();

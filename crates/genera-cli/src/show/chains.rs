@@ -12,8 +12,8 @@ const STATIONS: usize = 250;
 
 pub fn show(report: &mut Report, subject: &Subject<'_>, rng: &Rng) -> Outcome {
     let Some(walk) = subject.trainee.chains() else { return Ok(()) };
-    let (coordinates, _) = follow(walk, &mut rng.fork("chains"))?;
-    let Some(first) = coordinates.first() else { return Ok(()) };
+    let followed = follow(walk, &mut rng.fork("chains"))?;
+    let Some(first) = followed.coordinates.first() else { return Ok(()) };
     let start = walk.steps() / 2;
     let every = first[0].len().div_ceil(STATIONS).max(1);
     let line = |chain: &Vec<f64>| -> Vec<(f64, f64)> {
