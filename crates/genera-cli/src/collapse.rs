@@ -1,4 +1,5 @@
-//! What a game says of itself when it fails: samples that lose their variety, and a generator that no gradient reaches.
+//! What a game says of itself when it fails: samples that lose their variety, altogether or within their classes, and a
+//! generator that no gradient reaches.
 //!
 //! Both are read from the means that the log has, so that a report of an old run finds what its training said.
 
@@ -14,8 +15,8 @@ const STOPPED: f64 = 0.5;
 /// What has been seen of a game so far. Each failure is named once.
 #[derive(Debug, Default)]
 pub struct Collapse {
-    varied: bool,
-    collapsed: bool,
+    altogether: Variety,
+    within: Variety,
     vanished: bool,
     most_modes: usize,
     modes_lost: bool,
@@ -33,16 +34,18 @@ impl Collapse {
                 100.0 * share
             ));
         }
-        if let Some(&spread) = scalars.get("spread") {
-            self.varied |= spread > VARIED;
-            if self.varied && spread < COLLAPSED && !self.collapsed {
-                self.collapsed = true;
-                said.push(format!(
-                    "step {step}: the samples have collapsed: they vary by {:.1} % of what the data do",
-                    100.0 * spread
-                ));
-            }
-        }
+        let spread = |name: &str| scalars.get(name).copied();
+        said.extend(spread("spread").filter(|spread| self.altogether.lost(*spread)).map(|spread| {
+            let percent = 100.0 * spread;
+            format!("step {step}: the samples have collapsed: they vary by {percent:.1} % of what the data do")
+        }));
+        said.extend(spread("spread-within").filter(|spread| self.within.lost(*spread)).map(|spread| {
+            format!(
+                "step {step}: the samples of each class have collapsed: within a class they vary by {:.1} % of what the data \
+                 do; a stronger r1 and the critic's deviation help",
+                100.0 * spread
+            )
+        }));
         said
     }
 
@@ -54,6 +57,23 @@ impl Collapse {
             self.modes_lost = true;
             format!("step {step}: the samples cover {covered} of {known} modes where they covered {most}: they have collapsed")
         })
+    }
+}
+
+/// Whether samples varied once and do no longer.
+#[derive(Debug, Default)]
+struct Variety {
+    had: bool,
+    lost: bool,
+}
+
+impl Variety {
+    /// Whether this spread, as a part of that of the data, is the first that shows it.
+    fn lost(&mut self, spread: f64) -> bool {
+        self.had |= spread > VARIED;
+        let lost = self.had && spread < COLLAPSED && !self.lost;
+        self.lost |= lost;
+        lost
     }
 }
 
@@ -79,6 +99,19 @@ mod tests {
         assert!(game.look(80, &line("vanished", 1.0))[0].contains("vanished in 100 %"));
         assert!(game.look(90, &line("vanished", 1.0)).is_empty());
         assert!(game.look(90, &line("loss", 0.0)).is_empty());
+    }
+
+    #[test]
+    fn a_class_that_became_one_sample_is_named_though_classes_differ() {
+        let mut game = Collapse::default();
+        for (step, within) in [(10, 0.05), (20, 0.6)] {
+            let line = BTreeMap::from([("spread".to_owned(), 0.9), ("spread-within".to_owned(), within)]);
+            assert!(game.look(step, &line).is_empty(), "{step}");
+        }
+        let line = BTreeMap::from([("spread".to_owned(), 0.9), ("spread-within".to_owned(), 0.02)]);
+        let said = game.look(30, &line);
+        assert!(said.len() == 1 && said[0].contains("within a class they vary by 2.0 %"), "{said:?}");
+        assert!(game.look(40, &line).is_empty());
     }
 
     #[test]

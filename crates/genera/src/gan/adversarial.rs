@@ -8,9 +8,13 @@
 //!
 //! What is logged: `loss` (the generator's), `critic-value` (what the critic makes large, without penalties: an estimate of
 //! the divergence), on the line `distance` (the exact one of the same points), `penalty`, the norms of both gradients,
-//! `spread` (the standard deviation of samples over that of data: near 0 the generator has collapsed) and `vanished` (1 if
-//! no gradient reaches the generator any more; in a log, the share of such steps). Both players follow one schedule of the
+//! `spread` (the standard deviation of samples over that of data: near 0 the generator has collapsed), with classes
+//! `spread-within` (the same around the means of the classes: a generator that is told the class may collapse to one sample
+//! for each, and still spread as data do) and `vanished` (1 if no gradient reaches the generator any more; in a log, the
+//! share of such steps). Both players follow one schedule of the
 //! learning rate, counted in steps of the game.
+
+use std::collections::BTreeMap;
 
 use burn::module::Module;
 use burn::tensor::{Int, Tensor, TensorData};
@@ -232,10 +236,14 @@ impl<G: Module + Generate, C: Module + Criticise> Adversarial<G, C> {
         let labels = classes(batch);
         let z = generator.noise(batch.x.dims()[0], rng);
         let x = generator.forward(Labelled { x: z, labels: labels.clone() });
-        let spread = deviation(x.clone().inner()) / deviation(batch.x.clone());
+        let drawn = x.clone().inner();
+        let spread = deviation(drawn.clone()) / deviation(batch.x.clone());
+        let within = batch.labels.as_ref().map(|classes| within(drawn, classes) / within(batch.x.clone(), classes));
         let mut value = self.game.objective.generator(critic.forward(Labelled { x: x.clone(), labels }));
-        // Data that do not vary have none, nor has one row.
-        let mut parts: Vec<_> = spread.is_finite().then_some(("spread", spread)).into_iter().collect();
+        // Data that do not vary have none, nor has one row, nor have classes of one row each.
+        let spreads = [("spread", Some(spread)), ("spread-within", within)];
+        let finite = |(name, spread): (_, Option<f64>)| Some((name, spread.filter(|spread| spread.is_finite())?));
+        let mut parts: Vec<_> = spreads.into_iter().filter_map(finite).collect();
         if self.game.feature_matching > 0.0 {
             let apart = critic.features(batch.x.clone()).mean_dim(0) - critic.features(x).mean_dim(0);
             let distance = apart.square().sum();
@@ -276,6 +284,20 @@ fn on_the_line(Between { real, fake, .. }: &Between) -> Option<f64> {
 fn deviation(x: Rows) -> f64 {
     let centred = x.clone() - x.mean_dim(0);
     scalar(&centred.square().mean()).sqrt()
+}
+
+/// The root of the mean variance of the columns around the means of the rows' `classes`, pooled; NaN where no class has two
+/// rows.
+fn within(x: Rows, classes: &[usize]) -> f64 {
+    let [rows, columns] = x.dims();
+    let mut sizes = BTreeMap::new();
+    classes.iter().for_each(|class| *sizes.entry(class).or_insert(0.0) += 1.0);
+    // The mean of a row's class is a mean of rows.
+    let share = &|of: &usize, other: &usize| if of == other { 1.0 / sizes[of] } else { 0.0 };
+    let shares: Vec<f32> = classes.iter().flat_map(|of| classes.iter().map(move |other| share(of, other))).collect();
+    let means = Tensor::from_data(TensorData::new(shares, [rows, rows]), &x.device()).matmul(x.clone());
+    let free = (rows - sizes.len()) * columns;
+    (scalar(&(x - means).square().sum()) / free as f64).sqrt()
 }
 
 impl<G: Module + Generate, C: Module + Criticise> Learner for Adversarial<G, C> {

@@ -112,6 +112,32 @@ impl Generate for Still {
     }
 }
 
+/// A generator that draws `U[0, width)` beside ten times the class.
+#[derive(Module, Debug)]
+pub struct Told {
+    pub width: f32,
+    pub offset: Still,
+}
+
+impl Net<Labelled> for Told {
+    fn forward(&self, z: Labelled) -> Rows {
+        let drawn = self.offset.forward((z.x + 2.0).into()) * self.width;
+        z.labels.map_or(drawn.clone(), |class| drawn + class.float().unsqueeze_dim(1) * 10.0)
+    }
+}
+
+impl Sample for Told {
+    fn sample(&self, n: usize, rng: &mut Rng) -> Rows {
+        self.offset.sample(n, rng)
+    }
+}
+
+impl Generate for Told {
+    fn noise(&self, n: usize, rng: &mut Rng) -> Rows {
+        self.offset.noise(n, rng)
+    }
+}
+
 /// `critic`, turned over if it falls from `z` to the data. On the line a two-sided penalty of this weight keeps a critic of
 /// the wrong sign where it is: the way to the right one leads through a slope of zero.
 fn rising(critic: Critic<CriticNet>) -> Critic<CriticNet> {

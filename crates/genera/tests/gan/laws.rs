@@ -14,7 +14,7 @@ use genera::train::{DescentConfig, Ema, fit};
 use genera::traits::{Batch, Caution, Cautious, Learner, Net, Sample, Scalars, StepError};
 use genera::weights::{Metadata, Weights, apply, collect, from_bytes, to_bytes};
 
-use super::estimates::Still;
+use super::estimates::{Still, Told};
 use super::{adam, device, game, host, normal, perceptron, sgd, tensor};
 
 type Players = Adversarial<Generator, Critic<CriticNet>>;
@@ -276,6 +276,36 @@ fn vanishing_gradients_and_collapse_are_seen() {
     assert!(other("grad-norm") > 1e-2);
     // U[−2, −1) has a deviation of 0.29, the data one of 0.1.
     assert!((saturating("spread") - 2.9).abs() < 0.6, "{}", saturating("spread"));
+}
+
+/// A generator that is told the class and makes one sample of each: it spreads as the data do, but not within a class.
+#[test]
+fn collapse_within_classes_is_seen_though_classes_differ() {
+    let classes: Vec<usize> = (0..300).map(|row| row % 3).collect();
+    let noise = Rng::new(4).normal(300, 1);
+    let values = classes.iter().zip(noise).map(|(class, z)| 10.0 * *class as f32 + 2.0 * z).collect();
+    let batch = Batch { x: tensor(values, 1), labels: Some(classes) };
+    let step = |width: f32, batch: Batch| {
+        let players = (Told { width, offset: Still::new() }, perceptron(1, &[16], Activation::LeakyRelu));
+        let rules = game(Objective::NonSaturating { smoothing: 0.0 });
+        let mut players = Adversarial::new(players, rules, [sgd(0.0), sgd(0.0)], 1, &mut Rng::new(1)).unwrap();
+        players.step(vec![batch], &mut Rng::new(2)).unwrap()
+    };
+    let spreads = |width: f32| {
+        let scalars = step(width, batch.clone());
+        ["spread", "spread-within"].map(|name| scalars.iter().find(|(known, _)| *known == name).unwrap().1)
+    };
+    // U[0, 12) has a deviation of 3.46 around the mean of its class, the data one of 2.
+    let [[_, healthy], [spread, collapsed]] = [spreads(12.0), spreads(0.01)];
+    assert!((healthy - 12.0 / 12f64.sqrt() / 2.0).abs() < 0.15, "{healthy}");
+    assert!(spread > 0.9 && collapsed < 0.01, "{spread} {collapsed}");
+
+    // Rows that are each alone in their class, and rows without classes, have none.
+    let rows = Batch { x: normal(3, 1, 4), labels: None };
+    for labels in [None, Some(vec![0, 1, 2])] {
+        let scalars = step(1.0, Batch { labels, ..rows.clone() });
+        assert!(scalars.iter().all(|(name, _)| *name != "spread-within"), "{scalars:?}");
+    }
 }
 
 #[test]
