@@ -205,7 +205,7 @@ pub fn run(context: &Context, args: &Restore) -> Outcome {
         let guidance = sampler.guidance.filter(|_| !labels.is_empty());
         let drawn = match args.replace {
             true => {
-                let told = |labels| trainee.denoise_given(labels).ok_or_else(|| no_diffusion(name));
+                let told = |labels| trainee.offers().denoise_given(labels).ok_or_else(|| no_diffusion(name));
                 let given = told(labels)?;
                 let denoise: Box<dyn Denoise> = match guidance {
                     Some(guidance) => Box::new(Guided { given, against: told(Vec::new())?, guidance }),
@@ -226,7 +226,7 @@ pub fn run(context: &Context, args: &Restore) -> Outcome {
                 }
             }
             false => {
-                let told = |labels| trainee.differentiable_given(labels).ok_or_else(|| no_diffusion(name));
+                let told = |labels| trainee.offers().differentiable_given(labels).ok_or_else(|| no_diffusion(name));
                 let given = told(labels)?;
                 let denoise: Box<dyn Differentiable> = match guidance {
                     Some(guidance) => Box::new(Guided { given, against: told(Vec::new())?, guidance }),

@@ -102,14 +102,14 @@ pub fn unguidable() -> Failure {
 
 /// `draw` told these captions in turn.
 fn read<'a>(draw: &mut Draw<'a>, trainee: &'a dyn Trainee, captions: &[String]) -> Outcome {
-    let length = trainee.text_length().ok_or_else(unread)?;
+    let length = trainee.offers().text_length().ok_or_else(unread)?;
     let texts = captions.iter().map(|caption| encode(caption, length)).collect::<Result<Vec<_>, _>>();
     let texts = texts.map_err(|error| Failure::Usage(format!("--caption: {error}")))?;
     let Way::Chain { denoise, .. } = &mut draw.way else { return Err(unread()) };
     (draw.labels, draw.classes) = ((0..texts.len()).collect(), Some(Vec::new()));
     *denoise = Box::new(move |told| {
         let texts = told.into_iter().map(|caption| texts[caption].clone()).collect();
-        trainee.denoise_reading(texts).expect("it read texts a moment ago")
+        trainee.offers().denoise_reading(texts).expect("it read texts a moment ago")
     });
     Ok(())
 }

@@ -39,6 +39,12 @@ impl Trainee for Adversarial<Generator, Critic<CriticNet>> {
         self.generator().num_params()
     }
 
+    fn offers(&self) -> &dyn Offers {
+        self
+    }
+}
+
+impl Offers for Adversarial<Generator, Critic<CriticNet>> {
     fn sample_given(&self, labels: Vec<usize>) -> Option<Box<dyn Sample + '_>> {
         self.generator().is_conditional().then(|| Box::new(self.generator().given(labels)) as Box<dyn Sample + '_>)
     }

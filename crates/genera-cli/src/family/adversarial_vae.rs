@@ -11,8 +11,8 @@ use genera::vae::{Decode, Decoder, Likelihood, LikelihoodConfig, NetConfig, Netw
 use genera_rng::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::Trainee;
 use super::vae::check_likelihood;
+use super::{Offers, Trainee};
 use crate::data::Data;
 use crate::failure::{Failure, Outcome};
 use crate::recipe::Recipe;
@@ -78,6 +78,12 @@ impl Trainee for Avb<Bend> {
         self.model().encoder.num_params()
     }
 
+    fn offers(&self) -> &dyn Offers {
+        self
+    }
+}
+
+impl Offers for Avb<Bend> {
     fn bent(&self) -> Option<&ImplicitAutoencoder<Bend>> {
         Some(self.model())
     }

@@ -11,8 +11,8 @@ use genera::traits::{Denoise, Net, Rows};
 use genera::vae::{NetConfig, Network};
 use genera_rng::Rng;
 
-use super::Trainee;
 use super::diffusion::Denoiser;
+use super::{Offers, Trainee};
 use crate::data::Data;
 use crate::failure::{Failure, Outcome};
 use crate::recipe::Recipe;
@@ -39,6 +39,12 @@ impl Trainee for Classified<Denoiser, Timed> {
         self.diffusion().num_params() + self.classifier().num_params()
     }
 
+    fn offers(&self) -> &dyn Offers {
+        self
+    }
+}
+
+impl Offers for Classified<Denoiser, Timed> {
     fn denoise_given(&self, labels: Vec<usize>) -> Option<Box<dyn Denoise + '_>> {
         Some(self.given(labels))
     }

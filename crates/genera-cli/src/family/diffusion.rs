@@ -203,20 +203,8 @@ impl Trainee for Reflow<Denoiser> {
         self.model().num_params()
     }
 
-    fn denoise_given(&self, labels: Vec<usize>) -> Option<Box<dyn Denoise + '_>> {
-        Some(Box::new(self.model().given(labels)))
-    }
-
-    fn differentiable_given(&self, labels: Vec<usize>) -> Option<Box<dyn Differentiable + '_>> {
-        self.model().differentiable_given(labels)
-    }
-
-    fn density_given(&self, labels: Vec<usize>) -> Option<Box<dyn Density + '_>> {
-        self.model().density_given(labels)
-    }
-
-    fn lower_bound_given(&self, labels: Vec<usize>) -> Option<Box<dyn LowerBound + '_>> {
-        self.model().lower_bound_given(labels)
+    fn offers(&self) -> &dyn Offers {
+        self.model()
     }
 }
 
@@ -225,6 +213,12 @@ impl Trainee for Distillation<Denoiser> {
         self.model().num_params()
     }
 
+    fn offers(&self) -> &dyn Offers {
+        self
+    }
+}
+
+impl Offers for Distillation<Denoiser> {
     fn denoise_given(&self, labels: Vec<usize>) -> Option<Box<dyn Denoise + '_>> {
         Some(Box::new(self.model().given(labels)))
     }

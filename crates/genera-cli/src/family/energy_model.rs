@@ -9,7 +9,7 @@ use genera::train::Descent;
 use genera_rng::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::Trainee;
+use super::{Offers, Trainee};
 use crate::data::Data;
 use crate::failure::Outcome;
 use crate::recipe::Recipe;
@@ -38,6 +38,12 @@ impl Trainee for EnergyTraining<Mlp> {
         self.model().num_params()
     }
 
+    fn offers(&self) -> &dyn Offers {
+        self
+    }
+}
+
+impl Offers for EnergyTraining<Mlp> {
     fn chains(&self) -> Option<&dyn Walk> {
         Some(self.model())
     }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::diffusion::{Denoiser, DenoiserSpec};
 use super::vae::check_likelihood;
-use super::{Family, Trainee, first_part};
+use super::{Family, Offers, Trainee, first_part};
 use crate::data::Data;
 use crate::failure::{Failure, Outcome};
 use crate::recipe::Recipe;
@@ -68,6 +68,12 @@ impl Trainee for LatentDiffusion<Code, Denoiser> {
         self.codec().num_params() + self.prior().num_params()
     }
 
+    fn offers(&self) -> &dyn Offers {
+        self
+    }
+}
+
+impl Offers for LatentDiffusion<Code, Denoiser> {
     fn sample_given(&self, labels: Vec<usize>) -> Option<Box<dyn Sample + '_>> {
         self.prior().config().classes.map(|_| Box::new(self.given(labels)) as Box<dyn Sample + '_>)
     }

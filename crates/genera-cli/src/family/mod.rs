@@ -21,6 +21,7 @@ mod two_stage;
 mod vae;
 mod vq;
 
+use genera::burn::module::Module;
 use genera::burn::tensor::Device;
 use genera::classical::Estimator;
 use genera::diffusion::{Bound, Levels, ProbabilityFlow, Schedule, Solver};
@@ -29,6 +30,7 @@ use genera::flow::FlowConfig;
 use genera::gan::DivergenceBoundConfig;
 use genera::latent::{AmortisedMixtureConfig, BernoulliMixtureConfig, FactorConfig, GaussianMixtureConfig};
 use genera::train::Descent;
+use genera::traits::Model;
 use genera::vae::vq::{DiscreteVaeConfig, VqVaeConfig};
 use genera_metrics::LikelihoodKind;
 use genera_rng::Rng;
@@ -307,6 +309,6 @@ fn first_part(key: &str, fraction: f64, steps: u64) -> Outcome<u64> {
 }
 
 /// A model that learns by descending its loss as the recipe says.
-fn descent<M: Offers + Send + 'static>(model: M, recipe: &Recipe) -> Outcome<Box<dyn Trainee>> {
+fn descent<M: Model + Module + Offers + Send + 'static>(model: M, recipe: &Recipe) -> Outcome<Box<dyn Trainee>> {
     Ok(Box::new(Descent::new(model, recipe.train.descent(), recipe.train.steps)?))
 }

@@ -191,6 +191,12 @@ impl Trainee for KnownChains {
         0
     }
 
+    fn offers(&self) -> &dyn Offers {
+        self
+    }
+}
+
+impl Offers for KnownChains {
     fn chains(&self) -> Option<&dyn Walk> {
         Some(self)
     }

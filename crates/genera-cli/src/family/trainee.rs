@@ -14,6 +14,14 @@ use genera_rng::Rng;
 pub trait Trainee: Learner + Send {
     /// How many numbers are trained.
     fn parameters(&self) -> usize;
+    /// What it offers beyond its view.
+    fn offers(&self) -> &dyn Offers {
+        &Nothing
+    }
+}
+
+/// What a model offers beyond its view. Most offer little of it.
+pub trait Offers {
     /// The model as a remover of noise, row `i` having class `labels[i mod len]`, or no class if there are no labels;
     /// none if it removes no noise.
     fn denoise_given(&self, _labels: Vec<usize>) -> Option<Box<dyn Denoise + '_>> {
@@ -44,7 +52,7 @@ pub trait Trainee: Learner + Send {
         None
     }
     /// The model as a remover of noise that is told `texts[i mod len]` of row `i`, each as long as
-    /// [`Trainee::text_length`] says, or nothing if there are none; none if it reads none.
+    /// [`Offers::text_length`] says, or nothing if there are none; none if it reads none.
     fn denoise_reading(&self, _texts: Vec<Vec<u8>>) -> Option<Box<dyn Denoise + '_>> {
         None
     }
@@ -83,107 +91,16 @@ pub trait Trainee: Learner + Send {
     }
 }
 
-/// What a model offers beyond its view; see [`Trainee`]. Most offer nothing.
-pub trait Offers: Model + Module {
-    fn denoise_given(&self, _labels: Vec<usize>) -> Option<Box<dyn Denoise + '_>> {
-        None
-    }
+struct Nothing;
 
-    fn differentiable_given(&self, _labels: Vec<usize>) -> Option<Box<dyn Differentiable + '_>> {
-        None
-    }
+impl Offers for Nothing {}
 
-    fn sample_given(&self, _labels: Vec<usize>) -> Option<Box<dyn Sample + '_>> {
-        None
-    }
-
-    fn density_given(&self, _labels: Vec<usize>) -> Option<Box<dyn Density + '_>> {
-        None
-    }
-
-    fn lower_bound_given(&self, _labels: Vec<usize>) -> Option<Box<dyn LowerBound + '_>> {
-        None
-    }
-
-    fn text_length(&self) -> Option<usize> {
-        None
-    }
-
-    fn denoise_reading(&self, _texts: Vec<Vec<u8>>) -> Option<Box<dyn Denoise + '_>> {
-        None
-    }
-
-    fn diagnostics(&self, _x: Rows, _rng: &mut Rng) -> Option<Diagnostics> {
-        None
-    }
-
-    fn classifier(&self) -> Option<&Classifier> {
-        None
-    }
-
-    fn clip(&self) -> Option<&Clip> {
-        None
-    }
-
-    fn divergence_bound(&self) -> Option<&DivergenceBound> {
-        None
-    }
-
-    fn chains(&self) -> Option<&dyn Walk> {
-        None
-    }
-}
-
-impl<M: Offers + Send> Trainee for Descent<M> {
+impl<M: Model + Module + Offers + Send> Trainee for Descent<M> {
     fn parameters(&self) -> usize {
         self.model().num_params()
     }
 
-    fn denoise_given(&self, labels: Vec<usize>) -> Option<Box<dyn Denoise + '_>> {
-        self.model().denoise_given(labels)
-    }
-
-    fn differentiable_given(&self, labels: Vec<usize>) -> Option<Box<dyn Differentiable + '_>> {
-        self.model().differentiable_given(labels)
-    }
-
-    fn sample_given(&self, labels: Vec<usize>) -> Option<Box<dyn Sample + '_>> {
-        self.model().sample_given(labels)
-    }
-
-    fn density_given(&self, labels: Vec<usize>) -> Option<Box<dyn Density + '_>> {
-        self.model().density_given(labels)
-    }
-
-    fn lower_bound_given(&self, labels: Vec<usize>) -> Option<Box<dyn LowerBound + '_>> {
-        self.model().lower_bound_given(labels)
-    }
-
-    fn text_length(&self) -> Option<usize> {
-        self.model().text_length()
-    }
-
-    fn denoise_reading(&self, texts: Vec<Vec<u8>>) -> Option<Box<dyn Denoise + '_>> {
-        self.model().denoise_reading(texts)
-    }
-
-    fn diagnostics(&self, x: Rows, rng: &mut Rng) -> Option<Diagnostics> {
-        self.model().diagnostics(x, rng)
-    }
-
-    fn classifier(&self) -> Option<&Classifier> {
-        self.model().classifier()
-    }
-
-    fn clip(&self) -> Option<&Clip> {
-        self.model().clip()
-    }
-
-    fn divergence_bound(&self) -> Option<&DivergenceBound> {
-        self.model().divergence_bound()
-    }
-
-    fn chains(&self) -> Option<&dyn Walk> {
-        self.model().chains()
+    fn offers(&self) -> &dyn Offers {
+        self.model()
     }
 }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::autoregressive::{CausalNet, CausalSpec, Telling, ToldNet};
 use super::vae::check_likelihood;
-use super::{Trainee, first_part, vq};
+use super::{Offers, Trainee, first_part, vq};
 use crate::data::Data;
 use crate::failure::{Failure, Outcome};
 use crate::recipe::Recipe;
@@ -74,6 +74,15 @@ where
         self.coding().codec().num_params() + self.prior().num_params()
     }
 
+    fn offers(&self) -> &dyn Offers {
+        self
+    }
+}
+
+impl<A: Coding + Send> Offers for TwoStages<A, Autoregressive<CausalNet>>
+where
+    A::Codec: Module,
+{
     fn uniform_codes(&self) -> Option<&dyn Sample> {
         self.coding().view().sample
     }
@@ -87,6 +96,15 @@ where
         self.coding().codec().num_params() + self.prior().num_params()
     }
 
+    fn offers(&self) -> &dyn Offers {
+        self
+    }
+}
+
+impl<A: Coding + Send> Offers for TwoStages<A, ClassPrior<ToldNet>>
+where
+    A::Codec: Module,
+{
     fn uniform_codes(&self) -> Option<&dyn Sample> {
         self.coding().view().sample
     }
@@ -108,6 +126,15 @@ where
         self.coding().codec().num_params() + self.prior().num_params()
     }
 
+    fn offers(&self) -> &dyn Offers {
+        self
+    }
+}
+
+impl<A: Coding + Send> Offers for TwoStages<A, CodeHierarchy<ToldNet>>
+where
+    A::Codec: Module,
+{
     fn uniform_codes(&self) -> Option<&dyn Sample> {
         self.coding().view().sample
     }

@@ -44,13 +44,17 @@ impl<'a> Draw<'a> {
         let (recipe, trainee) = (subject.recipe, subject.trainee);
         let conditional = recipe.model.is_conditional();
         let way = match (recipe.model.levels()?, trainee.view().sample) {
-            (Some(levels), _) if trainee.denoise_given(Vec::new()).is_some() => Way::Chain {
-                denoise: Box::new(move |labels| trainee.denoise_given(labels).expect("it removed noise a moment ago")),
+            (Some(levels), _) if trainee.offers().denoise_given(Vec::new()).is_some() => Way::Chain {
+                denoise: Box::new(move |labels| {
+                    trainee.offers().denoise_given(labels).expect("it removed noise a moment ago")
+                }),
                 levels,
                 sampler: recipe.sample.clone().unwrap_or_default(),
             },
-            (_, Some(_)) if conditional && trainee.sample_given(vec![0]).is_some() => {
-                Way::Direct(Box::new(move |labels| trainee.sample_given(labels).expect("it took classes a moment ago")))
+            (_, Some(_)) if conditional && trainee.offers().sample_given(vec![0]).is_some() => {
+                Way::Direct(Box::new(move |labels| {
+                    trainee.offers().sample_given(labels).expect("it took classes a moment ago")
+                }))
             }
             (_, Some(sample)) => Way::Direct(Box::new(move |_| Box::new(sample))),
             _ => return Ok(None),
@@ -77,9 +81,9 @@ impl<'a> Draw<'a> {
             Way::Chain { sampler, .. } => sampler.guidance = Some(guidance),
             Way::Direct(sample) => {
                 let refused = || Failure::new("guidance: the model never learns to do without the class");
-                trainee.sample_guided(Vec::new(), guidance).ok_or_else(refused)?;
+                trainee.offers().sample_guided(Vec::new(), guidance).ok_or_else(refused)?;
                 *sample = Box::new(move |labels| {
-                    trainee.sample_guided(labels, guidance).expect("it was guided a moment ago")
+                    trainee.offers().sample_guided(labels, guidance).expect("it was guided a moment ago")
                 });
             }
         }

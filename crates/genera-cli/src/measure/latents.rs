@@ -17,7 +17,7 @@ const ROWS: usize = 1000;
 pub fn diagnostics(subject: &Subject<'_>, rng: &mut Rng) -> Outcome<Option<Diagnostics>> {
     let held_out = subject.data.held_out();
     let rows = subject.data.first_rows(held_out, ROWS)?;
-    Ok(subject.trainee.diagnostics(tensor(rows, held_out.features(), subject.device), rng))
+    Ok(subject.trainee.offers().diagnostics(tensor(rows, held_out.features(), subject.device), rng))
 }
 
 /// `active-units`, `mutual-information` and `aggregate-divergence`.

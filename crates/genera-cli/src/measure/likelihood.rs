@@ -44,7 +44,8 @@ pub fn measure(subject: &Subject<'_>, plan: &Plan<'_>, tell: &mut dyn FnMut(Stri
     };
     // A classifier may know classes of which the model itself is told nothing.
     let told = subject.recipe.model.is_conditional()
-        && (subject.trainee.density_given(vec![0]).is_some() || subject.trainee.lower_bound_given(vec![0]).is_some());
+        && (subject.trainee.offers().density_given(vec![0]).is_some()
+            || subject.trainee.offers().lower_bound_given(vec![0]).is_some());
     if let Some(row) = nats.iter().position(|nats| !nats.is_finite()) {
         if impossible(subject, nats[row]) {
             tell(format!("held-out row {row} is impossible under this estimate: its likelihood has no mean"));
@@ -146,7 +147,7 @@ impl<'a> Likelihoods<'a> {
     fn of(&self, rows: Rows, indices: &[usize], rng: &mut Rng, asked: &mut Vec<usize>) -> Outcome<Vec<f64>> {
         if let Some((flow, levels)) = &self.flow {
             let given = self.labels.iter().flat_map(|labels| indices.iter().map(|&row| labels[row])).collect();
-            if let Some(model) = self.trainee.differentiable_given(given) {
+            if let Some(model) = self.trainee.offers().differentiable_given(given) {
                 let scored = flow.score(&*model, levels, rows);
                 asked.extend(scored.evaluations);
                 return Ok(scored.nats);
@@ -157,10 +158,10 @@ impl<'a> Likelihoods<'a> {
         };
         if let Some(labels) = &self.labels {
             let given: Vec<usize> = indices.iter().map(|&row| labels[row]).collect();
-            if let Some(model) = self.trainee.density_given(given.clone()) {
+            if let Some(model) = self.trainee.offers().density_given(given.clone()) {
                 return exact(&*model, rows);
             }
-            if let Some(model) = self.trainee.lower_bound_given(given) {
+            if let Some(model) = self.trainee.offers().lower_bound_given(given) {
                 return Ok(model.lower_bound(rows, rng));
             }
         }

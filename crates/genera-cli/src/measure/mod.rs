@@ -172,7 +172,7 @@ pub fn evaluate(subject: &Subject<'_>, plan: &Plan<'_>, mut tell: impl FnMut(Str
                     if plan.samples.is_none() {
                         measures.extend(caption::measure(subject, &draw, &judge, plan, &mut tell)?);
                     }
-                    if let Some(uniform) = subject.trainee.uniform_codes().filter(|_| plan.samples.is_none()) {
+                    if let Some(uniform) = subject.trainee.offers().uniform_codes().filter(|_| plan.samples.is_none()) {
                         tell("drawing codes uniformly, to compare the prior with".to_owned());
                         measures.push(prior::gain(&draw, uniform, &beholder, &seen, plan)?);
                     }
@@ -184,7 +184,7 @@ pub fn evaluate(subject: &Subject<'_>, plan: &Plan<'_>, mut tell: impl FnMut(Str
             }
         }
     }
-    if let Some(walk) = subject.trainee.chains().filter(|_| plan.samples.is_none()) {
+    if let Some(walk) = subject.trainee.offers().chains().filter(|_| plan.samples.is_none()) {
         measures.extend(chains::measure(walk, plan)?);
     }
     if view.score.is_some() && plan.samples.is_none() {
@@ -200,18 +200,18 @@ pub fn evaluate(subject: &Subject<'_>, plan: &Plan<'_>, mut tell: impl FnMut(Str
     if let Some(books) = view.books.filter(|_| plan.samples.is_none()) {
         measures.extend(books::measure(subject, books)?);
     }
-    if let Some(model) = subject.trainee.divergence_bound() {
+    if let Some(model) = subject.trainee.offers().divergence_bound() {
         tell("the bound on fresh points".to_owned());
         measures.extend(bound::measure(subject, plan, model)?);
     }
-    if let Some(model) = subject.trainee.bent() {
+    if let Some(model) = subject.trainee.offers().bent() {
         tell("the posterior on a grid".to_owned());
         measures.push(posterior::measure(subject, plan, model)?);
     }
-    if let Some(model) = subject.trainee.clip() {
+    if let Some(model) = subject.trainee.offers().clip() {
         measures.push(clip::retrieval(subject, model)?);
     }
-    if let Some(classifier) = subject.trainee.classifier() {
+    if let Some(classifier) = subject.trainee.offers().classifier() {
         measures.extend(classifier::accuracy(subject, classifier)?);
     }
     Ok(Scores {

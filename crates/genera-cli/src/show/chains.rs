@@ -11,7 +11,7 @@ const SHOWN: usize = 6;
 const STATIONS: usize = 250;
 
 pub fn show(report: &mut Report, subject: &Subject<'_>, rng: &Rng) -> Outcome {
-    let Some(walk) = subject.trainee.chains() else { return Ok(()) };
+    let Some(walk) = subject.trainee.offers().chains() else { return Ok(()) };
     let followed = follow(walk, &mut rng.fork("chains"))?;
     let Some(first) = followed.coordinates.first() else { return Ok(()) };
     let start = walk.steps() / 2;

@@ -26,7 +26,7 @@ const REACH: f64 = 4.0;
 
 pub fn show(report: &mut Report, subject: &Subject<'_>, rng: &Rng) -> Outcome {
     let (Family::Langevin(spec), Some(toy)) = (&subject.recipe.model, subject.data.toy()) else { return Ok(()) };
-    let Some(walk) = subject.trainee.chains().filter(|_| spec.adjust == Adjust::None) else { return Ok(()) };
+    let Some(walk) = subject.trainee.offers().chains().filter(|_| spec.adjust == Adjust::None) else { return Ok(()) };
     let (density, steps) = (toy.density(), spec.langevin.steps);
     let drift = |x: [f64; 2]| density.score(x).map(|s| 0.5 * s);
     let bounds = bounds(toy.bounds(), &spec.start);

@@ -23,7 +23,9 @@ pub fn show(report: &mut Report, subject: &Subject<'_>) -> Outcome {
     let Some(frame) = report.planes.first().and_then(|plane| frame(&plane.data)) else { return Ok(()) };
     let judged = |side: usize| -> Outcome<Option<[Vec<f64>; 2]>> {
         let points = grid(frame, side).into_iter().flatten().map(|x| x as f32).collect();
-        let Some((score, slope)) = subject.trainee.judged(tensor(points, 2, subject.device)) else { return Ok(None) };
+        let Some((score, slope)) = subject.trainee.offers().judged(tensor(points, 2, subject.device)) else {
+            return Ok(None);
+        };
         let wide = |rows: Vec<f32>| rows.into_iter().map(f64::from).collect();
         Ok(Some([wide(numbers(score)?), wide(numbers(slope)?)]))
     };

@@ -29,7 +29,9 @@ pub fn show(report: &mut Report, subject: &Subject<'_>, draw: &Draw<'_>, rng: &R
     let shares = rng.fork("places").uniform(pairs, 1);
     let between: Vec<f32> =
         (0..pairs * features).map(|i| real[i] + shares[i / features] * (fake[i] - real[i])).collect();
-    let Some((_, slope)) = subject.trainee.judged(tensor(between, features, subject.device)) else { return Ok(()) };
+    let Some((_, slope)) = subject.trainee.offers().judged(tensor(between, features, subject.device)) else {
+        return Ok(());
+    };
     let norms = numbers(slope)?.chunks_exact(features).map(norm).collect();
     report.histograms.push(Histogram {
         title: "How steep the critic is between a held-out row and a sample".to_owned(),
@@ -59,7 +61,7 @@ fn along_the_line(report: &mut Report, subject: &Subject<'_>, objective: &Object
     let (low, high) = (a.0.min(b.0), a.1.max(b.1));
     let places: Vec<f64> = (0..PLACES).map(|i| low + (high - low) * i as f64 / (PLACES - 1) as f64).collect();
     let asked = tensor(places.iter().map(|x| *x as f32).collect(), 1, subject.device);
-    let Some((score, _)) = subject.trainee.judged(asked) else { return Ok(()) };
+    let Some((score, _)) = subject.trainee.offers().judged(asked) else { return Ok(()) };
     let score: Vec<f64> = numbers(score)?.into_iter().map(f64::from).collect();
     let on = |values: Vec<f64>| places.iter().copied().zip(values).collect::<Vec<_>>();
     let (title, series) = match objective {
