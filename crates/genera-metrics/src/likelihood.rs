@@ -127,6 +127,10 @@ pub struct Likelihood {
     pub nats: f64,
     /// The standard error of that mean, over rows.
     pub standard_error: f64,
+    /// Of a probability flow, the standard error of that mean over the probes of the divergence, these rows given: zero if
+    /// the divergence is exact, none if it is not known. What rows scatter by holds it already: the two do not add up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe_standard_error: Option<f64>,
     /// Rows.
     pub n: usize,
     /// The mean log-Jacobian of the preprocessing, counted in `nats`.
@@ -178,7 +182,28 @@ impl Likelihood {
         }
         let Mean { value, standard_error, n } = Mean::of(&nats)?;
         let log_jacobian = jacobians.iter().sum::<f64>() / n as f64;
-        Ok(Self { nats: value, standard_error, n, log_jacobian, protocol })
+        let exact = matches!(protocol.kind, LikelihoodKind::ProbabilityFlow { probes: None, .. });
+        let probe_standard_error = exact.then_some(0.0);
+        Ok(Self { nats: value, standard_error, probe_standard_error, n, log_jacobian, protocol })
+    }
+
+    /// The same with what is known of its probes: the standard error over them of each row, `[n]` in nats. Rows have probes
+    /// of their own, so that their errors add up in the square.
+    ///
+    /// # Errors
+    /// A likelihood without probes, another number of rows, an error that is none.
+    pub fn with_probe_errors(self, rows: &[f64]) -> Result<Self, MetricError> {
+        if !matches!(self.protocol.kind, LikelihoodKind::ProbabilityFlow { .. }) {
+            return Err(MetricError::Protocol { why: "only a probability flow is probed" });
+        }
+        if rows.len() != self.n {
+            return Err(MetricError::Length { len: rows.len(), n: self.n, d: 1 });
+        }
+        if let Some((row, &value)) = rows.iter().enumerate().find(|(_, error)| !(error.is_finite() && **error >= 0.0)) {
+            return Err(MetricError::RowLikelihood { row, value, why: "a standard error is at least zero" });
+        }
+        let error = rows.iter().map(|error| error * error).sum::<f64>().sqrt() / self.n as f64;
+        Ok(Self { probe_standard_error: Some(error), ..self })
     }
 
     /// Bits per dimension, −nats / (D ln 2); none for data that were never quantised.
@@ -189,6 +214,11 @@ impl Likelihood {
     /// The standard error of [`Self::bits_per_dim`].
     pub fn bits_per_dim_standard_error(&self) -> Option<f64> {
         self.in_bits(self.standard_error)
+    }
+
+    /// [`Self::probe_standard_error`] in bits per dimension.
+    pub fn bits_per_dim_probe_standard_error(&self) -> Option<f64> {
+        self.in_bits(self.probe_standard_error?)
     }
 
     /// The difference to another likelihood of the same kind, noise, levels and dimensions.

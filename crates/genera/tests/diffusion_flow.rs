@@ -33,7 +33,7 @@ fn schedules() -> [Levels; 5] {
 fn likelihoods_are_those_of_the_mixture() {
     let x = mixture().sample(40, &mut Rng::new(1));
     let points = values(&x);
-    let flow = ProbabilityFlow { tolerance: 1e-6, divergence: Divergence::Exact };
+    let flow = ProbabilityFlow { tolerance: 1e-6, ..ProbabilityFlow::default() };
     for levels in schedules() {
         // The mixture itself at the noisiest level: what the flow must carry to the least noisy one.
         let prior = |z: &[f64]| mixture().log_density(z, levels.top());
@@ -101,7 +101,7 @@ fn probes_estimate_the_likelihood_without_bias() {
     let exact = ProbabilityFlow::default().score(&mixture(), &levels, x.clone()).nats;
     for noise in [Noise::Rademacher, Noise::Gaussian] {
         let divergence = Divergence::Hutchinson { noise, probes: 4 };
-        let flow = ProbabilityFlow { tolerance: 1e-4, divergence };
+        let flow = ProbabilityFlow { tolerance: 1e-4, divergence, seed: 0 };
         let found = flow.score(&mixture(), &levels, x.clone()).nats;
         let gaps: Vec<f64> = found.iter().zip(&exact).map(|(a, b)| a - b).collect();
         let mean = gaps.iter().sum::<f64>() / 200.0;
@@ -109,6 +109,46 @@ fn probes_estimate_the_likelihood_without_bias() {
         assert!(deviation > 1e-3 && mean.abs() < 5.0 * deviation / 200.0_f64.sqrt(), "{noise:?}: {mean} ± {deviation}");
         assert_eq!(found, flow.score(&mixture(), &levels, x.clone()).nats);
     }
+}
+
+/// The density of a mixture is known, and so is what probes may miss it by: the mean over the rows is within a few of the
+/// standard errors that are reported, and over seeds it scatters as they say.
+#[test]
+fn the_error_over_probes_is_what_seeds_scatter_by() {
+    const SEEDS: u64 = 48;
+    let levels = Schedule::VariancePreserving { steps: 1000, beta_min: 0.1, beta_max: 40.0 }.levels().unwrap();
+    let x = mixture().sample(12, &mut Rng::new(6));
+    let exact: Vec<f64> = values(&x).chunks_exact(2).map(|x| mixture().log_density(x, levels.lowest())).collect();
+    let truth = exact.iter().sum::<f64>() / 12.0;
+    for (noise, probes) in [(Noise::Rademacher, 6), (Noise::Gaussian, 6), (Noise::Gaussian, 2)] {
+        let record = |seed| {
+            let flow = ProbabilityFlow { tolerance: 1e-4, divergence: Divergence::Hutchinson { noise, probes }, seed };
+            let scored = flow.score(&mixture(), &levels, x.clone());
+            let errors = scored.probe_errors.expect("there are several probes");
+            let mean = scored.nats.iter().sum::<f64>() / 12.0;
+            (mean, errors.iter().map(|error| error * error).sum::<f64>() / 144.0)
+        };
+        let found: Vec<(f64, f64)> = (0..SEEDS).map(record).collect();
+        let n = SEEDS as f64;
+        // The variance over seeds about the truth, and the mean of those that each seed reports by itself.
+        let scatter = found.iter().map(|(mean, _)| (mean - truth).powi(2)).sum::<f64>() / n;
+        let reported = found.iter().map(|(_, variance)| variance).sum::<f64>() / n;
+        let bias = found.iter().map(|(mean, _)| mean - truth).sum::<f64>() / n;
+        println!("{noise:?}, {probes}: ± {:.4} reported, {:.4} found, off by {bias:.4}", reported.sqrt(), scatter.sqrt());
+        assert!(reported.sqrt() > 1e-3, "probes must miss by something");
+        assert!(bias.abs() < 4.0 * (reported / n).sqrt() + 1e-3, "{noise:?}: off by {bias}");
+        // A variance from 48 numbers is known to a fifth.
+        assert!((0.5..1.8).contains(&(scatter / reported)), "{noise:?}, {probes}: {scatter} {reported}");
+        if probes > 2 {
+            let far = found.iter().filter(|(mean, own)| (mean - truth).abs() > 4.0 * own.sqrt() + 1e-3).count();
+            assert!(far <= 1, "{noise:?}: {far} of {SEEDS} are more than four errors off");
+        }
+    }
+    let exact = ProbabilityFlow::default().score(&mixture(), &levels, x.clone());
+    assert_eq!(exact.probe_errors, Some(vec![0.0; 12]));
+    let one = Divergence::Hutchinson { noise: Noise::Rademacher, probes: 1 };
+    let one = ProbabilityFlow { divergence: one, ..ProbabilityFlow::default() };
+    assert_eq!(one.score(&mixture(), &levels, x).probe_errors, None, "one probe knows nothing of its error");
 }
 
 fn net() -> ConditionalMlp {

@@ -111,7 +111,7 @@ impl<F: VectorField> ContinuousFlow<F> {
         let x: Vec<f64> = host(plain(x)).into_iter().map(f64::from).collect();
         let mut scored = Scored { nats: Vec::new(), evaluations: Vec::new(), failures: Vec::new() };
         for x in x.chunks(ROWS * features) {
-            let field = self.augmented(divergence.directions_of(x, features), Beside::Volume);
+            let field = self.augmented(divergence.directions_of(x, features, 0), Beside::Volume);
             let solution = solver.solve(&field, &field.start(x), [0.0, 1.0]);
             let first = scored.nats.len();
             scored.nats.extend(solution.y.chunks_exact(features + 1).map(|y| log_normal(&y[..features]) + y[features]));
@@ -152,7 +152,7 @@ impl<F: VectorField> ContinuousFlow<F> {
         let x: Vec<f64> = host(plain(x)).into_iter().map(f64::from).collect();
         let (mut there, mut log_det) = (Vec::with_capacity(x.len()), Vec::new());
         for x in x.chunks(ROWS * features) {
-            let field = self.augmented(divergence.directions_of(x, features), Beside::Volume);
+            let field = self.augmented(divergence.directions_of(x, features, 0), Beside::Volume);
             for y in solver.solve(&field, &field.start(x), span).y.chunks_exact(features + 1) {
                 there.extend_from_slice(&y[..features]);
                 log_det.push(y[features] as f32);

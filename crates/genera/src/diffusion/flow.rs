@@ -8,7 +8,8 @@
 //! A deterministic and invertible way between data and noise: it samples, encodes, interpolates, and has an exact
 //! likelihood, up to the tolerance of the solver and, where it is estimated, the divergence. Every row takes steps of its
 //! own ([`crate::ode`]), so that a row does not depend on its batch; probes of the divergence depend on nothing but the
-//! row. The flow ends at the least noisy level of training, and the likelihood is that of the data there.
+//! row and a seed. Each probe follows a volume of its own, of which the mean is taken in the end: so the estimate knows
+//! its error. The flow ends at the least noisy level of training, and the likelihood is that of the data there.
 
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
@@ -28,11 +29,14 @@ pub struct ProbabilityFlow {
     pub tolerance: f64,
     /// The divergence.
     pub divergence: Divergence,
+    /// The seed of the probes, which is whoever evaluates.
+    #[serde(skip)]
+    pub seed: u64,
 }
 
 impl Default for ProbabilityFlow {
     fn default() -> Self {
-        Self { tolerance: 1e-5, divergence: Divergence::Exact }
+        Self { tolerance: 1e-5, divergence: Divergence::Exact, seed: 0 }
     }
 }
 
@@ -41,6 +45,9 @@ impl Default for ProbabilityFlow {
 pub struct Scored {
     /// `log p(x)` of each row in nats; NaN for a row that failed.
     pub nats: Vec<f64>,
+    /// The standard error of each, over the probes of the divergence: zero if it is exact, none of one probe, which says
+    /// nothing of its spread.
+    pub probe_errors: Option<Vec<f64>>,
     /// How often the denoiser was asked for each row.
     pub evaluations: Vec<usize>,
     /// One error for each row that failed.
@@ -94,19 +101,30 @@ impl ProbabilityFlow {
     ) -> Scored {
         let ([rows, features], device) = (x.dims(), x.device());
         let solver = Solver::adaptive(self.tolerance);
-        let mut scored = Scored { nats: Vec::new(), evaluations: Vec::new(), failures: Vec::new() };
+        let volumes = self.divergence.probes().unwrap_or(1);
+        let width = features + volumes;
+        let (mut nats, mut errors) = (Vec::with_capacity(rows), Vec::with_capacity(rows));
+        let (mut evaluations, mut failures) = (Vec::with_capacity(rows), Vec::new());
         for first in (0..rows).step_by(ROWS) {
             let here = ROWS.min(rows - first);
             let x: Vec<f64> = host(&x.clone().narrow(0, first, here)).into_iter().map(f64::from).collect();
-            let directions = self.divergence.directions_of(&x, features);
-            let field = Volume { denoise, levels, directions, features, device: &device };
-            let start: Vec<f64> = x.chunks_exact(features).flat_map(|x| x.iter().copied().chain([0.0])).collect();
+            let directions = self.divergence.directions_of(&x, features, self.seed);
+            let field = Volume { denoise, levels, directions, features, volumes, device: &device };
+            let empty = || std::iter::repeat_n(0.0, volumes);
+            let start: Vec<f64> = x.chunks_exact(features).flat_map(|x| x.iter().copied().chain(empty())).collect();
             let solution = solver.solve(&field, &start, [levels.lowest().time, levels.top().time]);
-            scored.nats.extend(solution.y.chunks_exact(features + 1).map(|y| prior(&y[..features]) + y[features]));
-            scored.evaluations.extend(solution.evaluations);
-            scored.failures.extend(solution.failures.into_iter().map(|failure| failure.moved_by(first)));
+            for y in solution.y.chunks_exact(width) {
+                let (z, grown) = y.split_at(features);
+                let mean = grown.iter().sum::<f64>() / volumes as f64;
+                nats.push(prior(z) + mean);
+                let square = grown.iter().map(|grown| (grown - mean).powi(2)).sum::<f64>();
+                errors.push((square / (volumes * volumes.saturating_sub(1).max(1)) as f64).sqrt());
+            }
+            evaluations.extend(solution.evaluations);
+            failures.extend(solution.failures.into_iter().map(|failure| failure.moved_by(first)));
         }
-        scored
+        let probe_errors = (self.divergence.probes() != Some(1)).then_some(errors);
+        Scored { nats, probe_errors, evaluations, failures }
     }
 }
 
@@ -164,22 +182,23 @@ impl Field for Way<'_> {
     }
 }
 
-/// The flow of `x` and of the logarithm of a small volume.
+/// The flow of `x` and of the logarithm of a small volume, once for each probe.
 struct Volume<'a> {
     denoise: &'a dyn Differentiable,
     levels: &'a Levels,
     directions: Directions,
     features: usize,
+    volumes: usize,
     device: &'a Device,
 }
 
 impl Field for Volume<'_> {
     fn width(&self) -> usize {
-        self.features + 1
+        self.features + self.volumes
     }
 
     fn slope(&self, samples: &[usize], t: &[f64], y: &[f64]) -> Vec<f64> {
-        let (features, width, n) = (self.features, self.width(), samples.len());
+        let (features, volumes, width, n) = (self.features, self.volumes, self.width(), samples.len());
         let at = At::of(self.levels, t);
         let x = rows_of(y, width, features, self.device);
         let directions = self.directions.of(samples, features);
@@ -187,20 +206,20 @@ impl Field for Volume<'_> {
         let tensor = |v: &&[f32]| Tensor::from_data(TensorData::new(v.to_vec(), [n, features]), self.device);
         let cotangents = directions.iter().map(tensor).collect();
         let (x0, pulled) = self.denoise.denoise_and_pull(samples, x, &at.levels, cotangents);
-        let mut traces = vec![0.0; n];
-        for (v, pulled) in directions.iter().zip(pulled) {
+        // Axes add up to one trace; every probe has its own.
+        let mut traces = vec![0.0; n * volumes];
+        for (k, (v, pulled)) in directions.iter().zip(pulled).enumerate() {
             let pulled = host(&pulled);
-            let rows = v.chunks_exact(features).zip(pulled.chunks_exact(features));
-            for (trace, (v, pulled)) in traces.iter_mut().zip(rows) {
+            for (row, (v, pulled)) in v.chunks_exact(features).zip(pulled.chunks_exact(features)).enumerate() {
                 let along = v.iter().zip(pulled).map(|(v, p)| f64::from(*v) * f64::from(*p)).sum::<f64>();
-                *trace += self.directions.weight() * along;
+                traces[row * volumes + k % volumes] += along;
             }
         }
         let x0 = host(&x0);
-        let rows = y.chunks_exact(width).zip(x0.chunks_exact(features)).zip(&at.factors).zip(traces);
-        rows.flat_map(|(((y, x0), factors), trace)| {
-            let growth = factors.0 * features as f64 + factors.1 * trace;
-            slope(*factors, &y[..features], x0).chain([growth])
+        let rows = y.chunks_exact(width).zip(x0.chunks_exact(features)).zip(&at.factors).zip(traces.chunks(volumes));
+        rows.flat_map(|(((y, x0), factors), traces)| {
+            let growth = |trace: &f64| factors.0 * features as f64 + factors.1 * trace;
+            slope(*factors, &y[..features], x0).chain(traces.iter().map(growth))
         })
         .collect()
     }

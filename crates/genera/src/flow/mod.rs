@@ -22,7 +22,7 @@
 //! A [`Layer`] is any of them, an [`Architecture`] a list of them under the name of its paper. Flows learn from data
 //! ([`Flow`] is a [`Model`](crate::traits::Model): forward KL) or from an energy ([`EnergyFlow`]: reverse KL and the
 //! alpha-divergences). Numbers with levels are made continuous by [`Dequantised`] (uniform noise) or
-//! [`VariationalDequantisation`] (noise that a flow has learnt).
+//! [`VariationalDequantisation`] (noise that a flow has learnt, a [`Dequantiser`]).
 
 mod actnorm;
 mod architecture;
@@ -31,6 +31,7 @@ mod base;
 mod conv1x1;
 mod coupling;
 mod dequantise;
+mod dequantiser;
 mod elementwise;
 mod energy;
 mod energy_flow;
@@ -62,6 +63,7 @@ pub use base::{Base, ClassNormals, Mixture, Noise, StandardNormal, UniformBox};
 pub use conv1x1::Conv1x1;
 pub use coupling::Coupling;
 pub use dequantise::Dequantised;
+pub use dequantiser::{Dequantiser, NoiseConfig};
 pub use elementwise::Elementwise;
 pub use energy::{Energy, PlaneEnergy};
 pub use energy_flow::EnergyFlow;

@@ -6,22 +6,16 @@
 //!
 //! With `S = 1` the variational bound of Ho et al., "Flow++" (arXiv:1902.00275), with more draws the importance-weighted
 //! one of Hoogeboom, Cohen and Tomczak (arXiv:2001.11235), which grows with `S`. A uniform `q` gives uniform
-//! dequantisation ([`Dequantised`](super::Dequantised)). Here `q` is a flow of couplings that see the levels:
-//!
-//! ```text
-//! v ~ U(0, 1)^F    u = σ(g(logit v; l))
-//! ```
-//!
-//! and `g` starts as the identity, so that training starts at the uniform bound.
+//! dequantisation ([`Dequantised`](super::Dequantised)). Here `q` is a [`Dequantiser`], which starts as that.
 
 use burn::module::Module;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 use genera_rng::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::architecture::Parts;
 use super::base::log_sum_exp;
-use super::{Flow, FlowError, Inverse, Layer, Logit, Noise, Transform, Univariate};
+use super::dequantiser::affine;
+use super::{Dequantiser, Flow, FlowError, Layer, Noise, NoiseConfig, Univariate};
 use crate::caution::sampler;
 use crate::traits::{Batch, Caution, Cautious, Density, Loss, LowerBound, Model, Rows, Sample, View};
 
@@ -44,10 +38,6 @@ pub struct DequantiserConfig {
     pub bound_samples: usize,
 }
 
-fn affine() -> Univariate {
-    Univariate::Affine(super::Scale::Soft)
-}
-
 fn one() -> usize {
     1
 }
@@ -65,24 +55,11 @@ impl DequantiserConfig {
         rng: &mut Rng,
         device: &Device,
     ) -> Result<VariationalDequantisation, FlowError> {
-        FlowError::unless(levels > 1, "the number of levels", levels, "at least 2")?;
         FlowError::unless(self.draws > 0, "draws", self.draws, "at least 1")?;
         FlowError::unless(self.bound_samples > 0, "bound_samples", self.bound_samples, "at least 1")?;
-        FlowError::unless((1..=1024).contains(&self.layers), "layers", self.layers, "1 to 1024")?;
-        let parts = Parts { shape: &[features], features, context: features, device };
-        let couplings = parts.couplings(self.layers, &self.hidden, self.univariate, rng)?;
-        let logit = || Logit::new(0.0, 1.0, 0.0).map(Layer::Logit);
-        let mut noise = vec![logit()?];
-        // With silent networks, additive and affine couplings are the identity.
-        noise.extend(couplings.into_iter().map(|layer| match layer {
-            Layer::Coupling(mut coupling) => {
-                coupling.net = coupling.net.silenced(device);
-                Layer::Coupling(coupling)
-            }
-            other => other,
-        }));
-        noise.push(Layer::Inverse(Inverse { of: vec![logit()?] }));
-        Ok(VariationalDequantisation { flow, noise, levels, draws: self.draws, bound_samples: self.bound_samples })
+        let Self { layers, ref hidden, univariate, draws, bound_samples } = *self;
+        let noise = NoiseConfig { layers, hidden: hidden.clone(), univariate }.init(features, levels, rng, device)?;
+        Ok(VariationalDequantisation { flow, noise, draws, bound_samples })
     }
 }
 
@@ -91,10 +68,8 @@ impl DequantiserConfig {
 pub struct VariationalDequantisation {
     /// `p`, a density of `(0, 1)^F`.
     pub flow: Flow<Vec<Layer>, Noise>,
-    /// `q`: from `u` to the uniform `v`, given the levels.
-    noise: Vec<Layer>,
-    #[module(skip)]
-    levels: usize,
+    /// `q`.
+    noise: Dequantiser,
     #[module(skip)]
     draws: usize,
     #[module(skip)]
@@ -104,33 +79,27 @@ pub struct VariationalDequantisation {
 impl VariationalDequantisation {
     /// The model with the data-dependent layers of its flow started from a batch of whole numbers.
     pub fn started(self, batch: &Batch, rng: &mut Rng) -> Self {
-        let (u, _) = self.fill(&batch.x, rng);
-        let x = (batch.x.clone() + u) * (1.0 / self.levels as f64);
+        let (u, _) = self.noise.draw(&batch.x, rng);
+        let x = (batch.x.clone() + u) * (1.0 / self.levels());
         Self { flow: self.flow.started(&Batch { x, labels: batch.labels.clone() }), ..self }
     }
 
-    /// `u ~ q(u | l)` and `log q(u | l)`: `[B, F] -> ([B, F], [B])`.
-    fn fill(&self, levels: &Rows, rng: &mut Rng) -> (Rows, Tensor<1>) {
-        let [rows, features] = levels.dims();
-        let v = TensorData::new(rng.uniform(rows, features), [rows, features]);
-        // Multiples of 2⁻²⁴ from zero on: both ends of the interval are kept free.
-        let v = Tensor::from_data(v, &levels.device()) * (1.0 - 2.0_f64.powi(-22)) + 2.0_f64.powi(-23);
-        let context = levels.clone() * (2.0 / (self.levels as f64 - 1.0)) - 1.0;
-        let (u, log_det) = self.noise.inverse_given(v, Some(&context));
-        (u, log_det.neg())
+    /// `K`.
+    fn levels(&self) -> f64 {
+        self.noise.levels() as f64
     }
 
     /// `log p((l + u) / K) − F log K − log q(u | l)` for one draw of `u`: `[B, F] -> [B]`.
     fn log_weight(&self, levels: &Rows, rng: &mut Rng) -> Tensor<1> {
-        let (u, log_q) = self.fill(levels, rng);
-        let y = (levels.clone() + u) * (1.0 / self.levels as f64);
+        let (u, log_q) = self.noise.draw(levels, rng);
+        let y = (levels.clone() + u) * (1.0 / self.levels());
         let features = levels.dims()[1] as f64;
-        self.flow.log_prob(y) - log_q - features * (self.levels as f64).ln()
+        self.flow.log_prob(y) - log_q - features * self.levels().ln()
     }
 
     /// The levels that numbers in (0, 1) belong to.
     fn whole(&self, y: Rows) -> Rows {
-        (y * self.levels as f64).floor().clamp(0.0, self.levels as f64 - 1.0)
+        (y * self.levels()).floor().clamp(0.0, self.levels() - 1.0)
     }
 
     /// The bound of `draws` draws: `[B, F] -> [B]`.

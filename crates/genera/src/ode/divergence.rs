@@ -61,12 +61,12 @@ impl Divergence {
     }
 
     /// Directions for rows `x`, `[n, F]`, that depend on nothing but the numbers in the row: an estimate of `log p(x)`
-    /// must not depend on where in which batch `x` stands.
-    pub(crate) fn directions_of(&self, x: &[f64], features: usize) -> Directions {
+    /// must not depend on where in which batch `x` stands. Other seeds give other probes.
+    pub(crate) fn directions_of(&self, x: &[f64], features: usize, seed: u64) -> Directions {
         match *self {
             Self::Exact => Directions::Axes,
             Self::Hutchinson { noise, probes } => {
-                let root = Rng::new(0).fork("divergence");
+                let root = Rng::new(seed).fork("divergence");
                 let of_row = |row: &[f64]| {
                     let key = row.iter().fold(0, |key: u64, x| key.rotate_left(17).wrapping_mul(31) ^ x.to_bits());
                     draw(noise, 1, probes * features, &mut root.at(key))
