@@ -164,6 +164,7 @@ fn tell_scores(report: &mut Report, scores: &Scores) {
                 standard_error: number("standard_error").unwrap_or(0.0),
                 bits_per_dim: bits.map(|bits| bits.value),
                 dequantisation: text("/protocol/dequantisation/name"),
+                more: along_the_flow(&value),
                 n: number("n").unwrap_or(0.0) as u64,
                 seed: scores.seed,
             });
@@ -196,6 +197,19 @@ fn tell_scores(report: &mut Report, scores: &Scores) {
             holds: verdict.map(|verdict| verdict.met),
         });
     }
+}
+
+/// How the likelihood of a probability flow was computed.
+fn along_the_flow(record: &serde_json::Value) -> Vec<(&'static str, String)> {
+    let number = |pointer: &str| record.pointer(pointer).and_then(serde_json::Value::as_f64);
+    let Some(tolerance) = number("/protocol/kind/tolerance") else { return Vec::new() };
+    let divergence = match (number("/protocol/kind/probes"), number("/probe_standard_error")) {
+        (None, _) => "exact".to_owned(),
+        (Some(probes), None) => format!("{probes} probes"),
+        (Some(probes), Some(error)) => format!("{probes} probes, by which the mean is ± {}", number::plain(error)),
+    };
+    let evaluations = number("/evaluations").map(|n| ("Evaluations a point", number::fixed(n, 0)));
+    [("Tolerance", format!("{tolerance:e}")), ("Divergence", divergence)].into_iter().chain(evaluations).collect()
 }
 
 /// Every mode of a known mixture with its share of the samples.
@@ -350,6 +364,7 @@ fn show_plane(report: &mut Report, subject: &Subject<'_>, draw: &Draw<'_>, rng: 
         data,
         samples: pairs(&drawn.rows),
         trajectories,
+        ways: Vec::new(),
         bent: Vec::new(),
         judged: None,
     });

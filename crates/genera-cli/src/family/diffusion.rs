@@ -8,11 +8,13 @@ use genera::diffusion::{
     Bound, Coupling, Differentiable, Diffusion, DiffusionConfig, Distillation, Levels, ProbabilityFlow, Reflow,
     Schedule, Target, Times, Variance, Weighting,
 };
+use genera::flow::NoiseConfig;
 use genera::nn::unet::{UNet, UNetConfig};
 use genera::nn::{
     CaptionedUNet, CaptionedUNetConfig, ConditionalMlp, ConditionalMlpConfig, Conditioned, ResidualMlp,
     ResidualMlpConfig,
 };
+use genera::stages::DequantisedDiffusion;
 use genera::train::Descent;
 use genera::traits::{Denoise, Density, LowerBound, Net, Rows};
 use genera::vae::NetConfig;
@@ -69,6 +71,10 @@ pub struct DiffusionSpec {
     /// A student that draws in a few steps; only of the karras target.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consistency: Option<ConsistencySpec>,
+    /// Noise between the grey levels that is learnt with the diffusion, which is then one of numbers; only with the
+    /// likelihood weighting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub noise: Option<NoiseConfig>,
     /// A classifier of noisy rows that draws samples towards classes, of which the model itself is told nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub classifier: Option<NetConfig>,
@@ -198,6 +204,37 @@ impl Offers for Diffusion<Denoiser> {
     }
 }
 
+impl Offers for DequantisedDiffusion<Denoiser> {
+    fn denoise_given(&self, labels: Vec<usize>) -> Option<Box<dyn Denoise + '_>> {
+        Offers::denoise_given(&self.diffusion, labels)
+    }
+
+    fn differentiable_given(&self, labels: Vec<usize>) -> Option<Box<dyn Differentiable + '_>> {
+        Offers::differentiable_given(&self.diffusion, labels)
+    }
+
+    fn density_given(&self, labels: Vec<usize>) -> Option<Box<dyn Density + '_>> {
+        Offers::density_given(&self.diffusion, labels)
+    }
+
+    fn lower_bound_given(&self, labels: Vec<usize>) -> Option<Box<dyn LowerBound + '_>> {
+        Some(Box::new(self.given(labels)))
+    }
+
+    fn text_length(&self) -> Option<usize> {
+        Offers::text_length(&self.diffusion)
+    }
+
+    fn denoise_reading(&self, texts: Vec<Vec<u8>>) -> Option<Box<dyn Denoise + '_>> {
+        Offers::denoise_reading(&self.diffusion, texts)
+    }
+
+    fn filled(&self, x: &Rows, rng: &mut Rng) -> Option<(Rows, Vec<f64>)> {
+        let (y, log_q) = self.filled(x, rng);
+        Some((y, log_q.to_data().convert::<f32>().iter::<f32>().map(f64::from).collect()))
+    }
+}
+
 impl Trainee for Reflow<Denoiser> {
     fn parameters(&self) -> usize {
         self.model().num_params()
@@ -234,6 +271,17 @@ impl DiffusionSpec {
                 "model.trained_under: reflow, consistency and classifier belong to the schedule that they are trained under; \
                  remove one or the other",
             ));
+        }
+        if let Some(noise) = &self.noise {
+            if again {
+                return Err(Failure::new(
+                    "model.noise: it is learnt with a diffusion that is trained once; remove reflow, consistency and \
+                     classifier",
+                ));
+            }
+            let levels = data.levels().unwrap_or_default();
+            let noise = noise.init(data.train().features(), levels.into(), rng, device)?;
+            return descent(DequantisedDiffusion::new(model, noise)?, recipe);
         }
         let otherwise = self.conditional || self.reflow.is_some() || self.consistency.is_some();
         if self.classifier.is_some() && otherwise {
@@ -277,6 +325,11 @@ impl DiffusionSpec {
         Ok(self.config(recipe, data)?.init(net)?)
     }
 
+    /// Whether noise between grey levels is learnt.
+    pub fn fills_levels(&self) -> bool {
+        self.noise.is_some()
+    }
+
     /// Whether the network reads captions.
     pub fn reads_captions(&self) -> bool {
         matches!(self.net, DenoiserSpec::CaptionedUnet(_))
@@ -291,7 +344,7 @@ impl DiffusionSpec {
     pub fn likelihood(&self) -> LikelihoodKind {
         match self.likelihood {
             None => LikelihoodKind::LowerBound,
-            Some(ProbabilityFlow { tolerance, divergence }) => {
+            Some(ProbabilityFlow { tolerance, divergence, .. }) => {
                 LikelihoodKind::ProbabilityFlow { tolerance, probes: divergence.probes() }
             }
         }
@@ -299,6 +352,12 @@ impl DiffusionSpec {
 
     /// The bound, and what learns variances by it, gives grey levels the probabilities of their bins on `[−1, 1]`.
     fn check_view(&self, data: &Data) -> Outcome {
+        if self.noise.is_some() && (data.levels().is_none() || data.view() != View::Symmetric) {
+            return Err(Failure::new(
+                "model.noise: learnt noise fills the gaps between grey levels on [-1, 1]; take pictures, and set data.view to \
+                 symmetric",
+            ));
+        }
         let bounded = self.likelihood.is_none() || self.variance == Variance::Learned;
         if bounded && data.levels().is_some() && data.view() != View::Symmetric {
             return Err(Failure::new(
@@ -310,6 +369,8 @@ impl DiffusionSpec {
     }
 
     fn config(&self, recipe: &Recipe, data: &Data) -> Outcome<DiffusionConfig> {
+        // With noise between the levels there are none.
+        let levels = data.levels().filter(|_| data.view() == View::Symmetric && self.noise.is_none()).map(usize::from);
         Ok(DiffusionConfig {
             features: data.train().features(),
             schedule: self.schedule.clone(),
@@ -318,7 +379,7 @@ impl DiffusionSpec {
             weighting: self.weighting,
             variance: self.variance,
             times: self.times,
-            data_levels: data.levels().filter(|_| data.view() == View::Symmetric).map(usize::from),
+            data_levels: levels,
             classes: self.classes(data)?,
             label_dropout: self.label_dropout,
             coupling: self.coupling,

@@ -205,6 +205,15 @@ impl Family {
         }
     }
 
+    /// Whether the model learns noise between grey levels.
+    pub fn fills_levels(&self) -> bool {
+        match self {
+            Self::DequantisedFlow(_) => true,
+            Self::Diffusion(spec) => spec.fills_levels(),
+            _ => false,
+        }
+    }
+
     /// Whether the model can be told a caption.
     fn reads_captions(&self) -> bool {
         matches!(self, Self::Diffusion(spec) if spec.reads_captions()) || matches!(self, Self::Clip(_))

@@ -47,6 +47,11 @@ pub trait Offers {
     fn lower_bound_given(&self, _labels: Vec<usize>) -> Option<Box<dyn LowerBound + '_>> {
         None
     }
+    /// What the model sees in the place of rows of grey levels, with noise between the levels that it has learnt, and the
+    /// log-density of that noise in nats; none if it sees rows as they are.
+    fn filled(&self, _x: &Rows, _rng: &mut Rng) -> Option<(Rows, Vec<f64>)> {
+        None
+    }
     /// How many symbols of a text the model can be told, its end included; none if it reads none.
     fn text_length(&self) -> Option<usize> {
         None

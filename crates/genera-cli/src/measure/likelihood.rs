@@ -1,6 +1,6 @@
 //! The likelihood of held-out rows, exact or a bound, as a record that says which.
 
-use genera::diffusion::{Levels, ProbabilityFlow};
+use genera::diffusion::{Levels, ProbabilityFlow, Scored};
 use genera::traits::{Density, Rows, View};
 use genera_metrics::{Dequantisation, Likelihood, LogJacobian, Mean, Protocol};
 use genera_rng::Rng;
@@ -28,7 +28,7 @@ pub fn measure(subject: &Subject<'_>, plan: &Plan<'_>, tell: &mut dyn FnMut(Stri
         subject.recipe.measure.likelihood_rows.unwrap_or(if view.density.is_some() { usize::MAX } else { BOUNDED });
     let held_out = data.held_out();
     let indices: Vec<usize> = (0..rows.min(held_out.len())).collect();
-    let LogLikelihoods { nats, evaluations } = log_likelihoods(subject, plan, &indices)?;
+    let LogLikelihoods { nats, probe_errors, evaluations } = log_likelihoods(subject, plan, &indices)?;
 
     // A bound speaks of grey levels or of points themselves; a density speaks of the view's numbers.
     let (preprocessing, log_jacobian) = match view.density {
@@ -54,10 +54,16 @@ pub fn measure(subject: &Subject<'_>, plan: &Plan<'_>, tell: &mut dyn FnMut(Stri
         return Err(lost(subject, plan, row, nats[row]));
     }
     let likelihood = Likelihood::of_rows(&nats, LogJacobian::Constant(log_jacobian), protocol)?;
-    let score = |measure: Measure, value: f64, standard_error: f64, baseline: Option<Baseline>| {
+    let likelihood = match probe_errors {
+        Some(errors) => likelihood.with_probe_errors(&errors)?,
+        None => likelihood,
+    };
+    let score = |measure: Measure, value: f64, [error, probes]: [Option<f64>; 2], baseline: Option<Baseline>| {
         let mut details = record(&likelihood);
-        // The record's own is in nats.
-        details.insert("standard_error".to_owned(), standard_error.into());
+        // The record's own are in nats.
+        for (key, error) in [("standard_error", error), ("probe_standard_error", probes)] {
+            error.into_iter().for_each(|error| _ = details.insert(key.to_owned(), error.into()));
+        }
         if let Some(evaluations) = evaluations {
             details.insert("evaluations".to_owned(), evaluations.into());
         }
@@ -70,9 +76,11 @@ pub fn measure(subject: &Subject<'_>, plan: &Plan<'_>, tell: &mut dyn FnMut(Stri
         Score { measure: measure.to_string(), value, baseline, record: details }
     };
     let known = data.toy().map(|toy| Baseline { of: "the density itself".to_owned(), value: -toy.entropy().nats });
-    let mut scores = vec![score(Measure::Nats, likelihood.nats, likelihood.standard_error, known)];
-    if let Some((value, standard_error)) = likelihood.bits_per_dim().zip(likelihood.bits_per_dim_standard_error()) {
-        scores.push(score(Measure::BitsPerDimension, value, standard_error, None));
+    let in_nats = [Some(likelihood.standard_error), likelihood.probe_standard_error];
+    let mut scores = vec![score(Measure::Nats, likelihood.nats, in_nats, known)];
+    if let Some(value) = likelihood.bits_per_dim() {
+        let in_bits = [likelihood.bits_per_dim_standard_error(), likelihood.bits_per_dim_probe_standard_error()];
+        scores.push(score(Measure::BitsPerDimension, value, in_bits, None));
     }
     scores.extend(divergence(subject, plan, tell)?);
     scores.extend(reverse_divergence(subject, plan)?);
@@ -95,32 +103,41 @@ fn lost(subject: &Subject<'_>, plan: &Plan<'_>, row: usize, nats: f64) -> Failur
     Failure::new(format!("the log-likelihood of held-out row {row} is {nats}{fault}; no row is ever dropped"))
 }
 
-/// Log-likelihoods in nats, and of a probability flow the mean number of evaluations of the network for each.
+/// Log-likelihoods in nats, and of a probability flow the standard error of each over probes, where it is known, and the
+/// mean number of evaluations of the network for each.
 struct LogLikelihoods {
     nats: Vec<f64>,
+    probe_errors: Option<Vec<f64>>,
     evaluations: Option<f64>,
 }
 
 /// The log-likelihood of the held-out rows at `indices` in the view's numbers.
 fn log_likelihoods(subject: &Subject<'_>, plan: &Plan<'_>, indices: &[usize]) -> Outcome<LogLikelihoods> {
-    let (data, likelihoods) = (subject.data, Likelihoods::of_subject(subject)?);
+    let (data, likelihoods) = (subject.data, Likelihoods::of_subject(subject, plan)?);
     let features = data.held_out().features();
     // Noise of its own for each of the draws that tighten a dequantised likelihood.
     let draws = if noisy(subject) { subject.recipe.measure.dequantisation_draws } else { 1 };
     let (view_rng, bound_rng) = (Rng::new(plan.seed).fork("view"), Rng::new(plan.seed).fork("bound"));
     let mut nats = Vec::with_capacity(indices.len());
-    let mut asked = Vec::new();
+    let (mut errors, mut asked) = (Vec::new(), Vec::new());
     for (chunk, first) in indices.chunks(CHUNK).zip((0..).step_by(CHUNK)) {
         let mut view_rng = view_rng.rows_from(first);
         let mut of_draws = Vec::with_capacity(draws);
         for _ in 0..draws {
             let rows = tensor(data.rows(data.held_out(), chunk, &mut view_rng)?, features, subject.device);
-            of_draws.push(likelihoods.of(rows, chunk, &mut bound_rng.rows_from(first), &mut asked)?);
+            let scored = likelihoods.of(rows, chunk, &mut bound_rng.rows_from(first))?;
+            asked.extend(&scored.evaluations);
+            of_draws.push(scored);
         }
-        nats.extend((0..chunk.len()).map(|row| log_mean_exp(of_draws.iter().map(|draw: &Vec<f64>| draw[row]))));
+        for row in 0..chunk.len() {
+            let mean = log_mean_exp(of_draws.iter().map(|draw| draw.nats[row]));
+            nats.push(mean);
+            let known = of_draws.iter().map(|draw| Some((draw.nats[row], draw.probe_errors.as_ref()?[row])));
+            errors.push(known.collect::<Option<Vec<_>>>().map(|draws| error_of_mean_exp(mean, &draws)));
+        }
     }
     let evaluations = (!asked.is_empty()).then(|| asked.iter().sum::<usize>() as f64 / asked.len() as f64);
-    Ok(LogLikelihoods { nats, evaluations })
+    Ok(LogLikelihoods { nats, probe_errors: errors.into_iter().collect(), evaluations })
 }
 
 /// The likelihood of rows: a model that is told the class is told that of each row.
@@ -134,27 +151,32 @@ struct Likelihoods<'a> {
 }
 
 impl<'a> Likelihoods<'a> {
-    fn of_subject(subject: &Subject<'a>) -> Outcome<Self> {
+    fn of_subject(subject: &Subject<'a>, plan: &Plan<'_>) -> Outcome<Self> {
         let held_out = subject.data.held_out();
         let rows: Vec<usize> = (0..held_out.len()).collect();
         let told = || subject.data.told(held_out, &rows, &mut Rng::new(0).fork("captions"));
         let labels = if subject.recipe.model.is_conditional() { told() } else { None };
         let flow = subject.recipe.model.probability_flow()?;
+        let flow = flow.map(|(flow, levels)| (ProbabilityFlow { seed: plan.seed, ..flow }, levels));
         Ok(Self { view: subject.trainee.view(), trainee: subject.trainee, labels, flow })
     }
 
-    /// In nats, of `rows`, which are the held-out ones at `indices`. What a probability flow costs is added to `asked`.
-    fn of(&self, rows: Rows, indices: &[usize], rng: &mut Rng, asked: &mut Vec<usize>) -> Outcome<Vec<f64>> {
+    /// Of `rows`, which are the held-out ones at `indices`.
+    fn of(&self, rows: Rows, indices: &[usize], rng: &mut Rng) -> Outcome<Scored> {
         if let Some((flow, levels)) = &self.flow {
             let given = self.labels.iter().flat_map(|labels| indices.iter().map(|&row| labels[row])).collect();
             if let Some(model) = self.trainee.offers().differentiable_given(given) {
-                let scored = flow.score(&*model, levels, rows);
-                asked.extend(scored.evaluations);
-                return Ok(scored.nats);
+                let Some((filled, of_noise)) = self.trainee.offers().filled(&rows, rng) else {
+                    return Ok(flow.score(&*model, levels, rows));
+                };
+                let mut scored = flow.score(&*model, levels, filled);
+                scored.nats.iter_mut().zip(of_noise).for_each(|(nats, of_noise)| *nats -= of_noise);
+                return Ok(scored);
             }
         }
-        let exact = |model: &dyn Density, rows| -> Outcome<Vec<f64>> {
-            Ok(numbers(model.log_prob(rows).unsqueeze_dim(1))?.into_iter().map(f64::from).collect())
+        let at_once = |nats| Scored { nats, probe_errors: None, evaluations: Vec::new(), failures: Vec::new() };
+        let exact = |model: &dyn Density, rows| -> Outcome<Scored> {
+            Ok(at_once(numbers(model.log_prob(rows).unsqueeze_dim(1))?.into_iter().map(f64::from).collect()))
         };
         if let Some(labels) = &self.labels {
             let given: Vec<usize> = indices.iter().map(|&row| labels[row]).collect();
@@ -162,12 +184,12 @@ impl<'a> Likelihoods<'a> {
                 return exact(&*model, rows);
             }
             if let Some(model) = self.trainee.offers().lower_bound_given(given) {
-                return Ok(model.lower_bound(rows, rng));
+                return Ok(at_once(model.lower_bound(rows, rng)));
             }
         }
         match (self.view.density, self.view.lower_bound) {
             (Some(model), _) => exact(model, rows),
-            (None, Some(model)) => Ok(model.lower_bound(rows, rng)),
+            (None, Some(model)) => Ok(at_once(model.lower_bound(rows, rng))),
             (None, None) => Err(Failure::new("this model has no likelihood")),
         }
     }
@@ -226,7 +248,7 @@ fn reverse_divergence(subject: &Subject<'_>, plan: &Plan<'_>) -> Outcome<Option<
 fn dequantisation(subject: &Subject<'_>) -> Dequantisation {
     let view = subject.recipe.data.view;
     let Some(levels) = subject.data.levels() else { return Dequantisation::Continuous };
-    if matches!(subject.recipe.model, Family::DequantisedFlow(_)) {
+    if subject.recipe.model.fills_levels() {
         return Dequantisation::Variational { levels: levels.into() };
     }
     let k = subject.recipe.measure.dequantisation_draws;
@@ -260,9 +282,25 @@ fn log_mean_exp(values: impl Iterator<Item = f64> + Clone) -> f64 {
     top + (sum / count).ln()
 }
 
+/// The standard error of `mean = ln (1/K) Σ exp v_k`, of values `v` that err by themselves, to first order:
+/// `√Σ (w_k e_k)²` with the shares `w_k` that the values have in the sum.
+fn error_of_mean_exp(mean: f64, values: &[(f64, f64)]) -> f64 {
+    let share = |value: f64| (value - mean).exp() / values.len() as f64;
+    values.iter().map(|(value, error)| (share(*value) * error).powi(2)).sum::<f64>().sqrt()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::log_mean_exp;
+    use super::{error_of_mean_exp, log_mean_exp};
+
+    #[test]
+    fn errors_go_with_the_shares_of_values() {
+        assert!((error_of_mean_exp(-3.0, &[(-3.0, 0.2)]) - 0.2).abs() < 1e-15);
+        // Equals halve, in the square; what has no share adds nothing.
+        assert!((error_of_mean_exp(-1.0, &[(-1.0, 0.3), (-1.0, 0.4)]) - 0.25).abs() < 1e-15);
+        let mean = log_mean_exp([0.0, -800.0].into_iter());
+        assert!((error_of_mean_exp(mean, &[(0.0, 0.1), (-800.0, 50.0)]) - 0.1).abs() < 1e-12);
+    }
 
     #[test]
     fn log_mean_exp_is_stable_and_hides_nothing() {

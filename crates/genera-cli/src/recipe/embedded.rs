@@ -58,6 +58,7 @@ recipes!(
     "vae-gaussian2d-aligned",
     "vae-digits",
     "variational-dequantisation-digits",
+    "dequantised-diffusion-digits",
     "vae-mnist2",
     "vae-mnist",
     "iwae-mnist",

@@ -119,6 +119,8 @@ pub struct Likelihood {
     pub bits_per_dim: Option<f64>,
     /// `none`, `uniform`, ...
     pub dequantisation: String,
+    /// What else was done, and how well it is known: name and value.
+    pub more: Vec<(&'static str, String)>,
     pub n: u64,
     pub seed: u64,
 }
@@ -216,10 +218,22 @@ pub struct Plane {
     pub densities: Vec<Density>,
     /// Polylines from noise to data.
     pub trajectories: Vec<Vec<[f64; 2]>>,
+    /// Other ways from the same noise.
+    pub ways: Vec<Ways>,
     /// The lines of a grid of noise as they are among data.
     pub bent: Vec<Vec<[f64; 2]>>,
     /// What judges points, and where it rises.
     pub judged: Option<Judged>,
+}
+
+/// Ways from noise to data, each in the colour of where it begins.
+#[derive(Clone, Debug, Default)]
+pub struct Ways {
+    pub title: &'static str,
+    /// What a reader should know.
+    pub note: String,
+    /// Polylines, of which the first point is noise.
+    pub lines: Vec<Vec<[f64; 2]>>,
 }
 
 /// A surface over the plane with its gradient.

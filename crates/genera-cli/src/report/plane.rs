@@ -1,7 +1,7 @@
 //! Two-dimensional data: what was given, what was drawn, the density between, and the ways from noise to data.
 
 use super::{
-    Density, Judged, Plane,
+    Density, Judged, Plane, Ways,
     curve::every,
     number, or,
     plot::{Axes, Scale, Shape, marks},
@@ -23,6 +23,7 @@ pub fn figure(plane: &Plane) -> Option<Markup> {
     let both = plane.data.iter().chain(&plane.samples).copied();
     let axes = frame(both).or_else(|| plane.densities.first().and_then(|density| frame(corners(density))));
     let ways = trajectories(plane);
+    let threads = threads(&plane.ways);
     let bent = bent(plane);
     let judged = axes.as_ref().zip(plane.judged.as_ref()).and_then(|(axes, judged)| surface(judged, axes));
     let densities: Vec<Markup> =
@@ -33,7 +34,7 @@ pub fn figure(plane: &Plane) -> Option<Markup> {
         .zip(axes.into_iter().cycle())
         .map(|(panel, axes)| panel.draw(&axes))
         .collect();
-    if points.is_empty() && densities.is_empty() && ways.is_none() && bent.is_none() && judged.is_none() {
+    if points.is_empty() && densities.is_empty() && ways.is_none() && threads.is_empty() && bent.is_none() && judged.is_none() {
         return None;
     }
     Some(html! {
@@ -42,6 +43,7 @@ pub fn figure(plane: &Plane) -> Option<Markup> {
             @for panel in points { (panel) }
             @for density in densities { (density) }
             @if let Some(ways) = ways { (ways) }
+            @for threads in threads { (threads) }
             @if let Some(bent) = bent { (bent) }
             @if let Some(judged) = judged { (judged) }
         }
@@ -169,6 +171,41 @@ fn trajectories(plane: &Plane) -> Option<Markup> {
     })
 }
 
+/// Ways in colour, all in one frame.
+fn threads(ways: &[Ways]) -> Vec<Markup> {
+    let Some(axes) = frame(ways.iter().flat_map(|ways| ways.lines.iter().flatten()).copied()) else {
+        return Vec::new();
+    };
+    let panel = |ways: &Ways| {
+        let lines: Vec<(i32, Vec<[f64; 2]>)> = every(&ways.lines.iter().collect::<Vec<_>>(), PATHS)
+            .into_iter()
+            .map(|line| every(line, STATIONS).into_iter().filter(finite).collect())
+            .filter_map(|line: Vec<_>| Some((hue(line.first()?), line)))
+            .collect();
+        let description = format!("{} ways from noise to data: {}.", lines.len(), ways.title);
+        let marks = html! {
+            @for (hue, line) in &lines {
+                path.thread stroke=(format!("hsl({hue} 70% 48%)")) d=(marks::line(&axes, line.iter().map(pair))) {}
+            }
+            path.dots.samples d=(marks::dots(&axes, lines.iter().filter_map(|(_, line)| line.last()).map(pair))) {}
+        };
+        html! {
+            figure.panel {
+                figcaption { b { (ways.title) } }
+                (axes.plot(Shape::Square, "", &description, &marks))
+                p.legend { span.key.second { "sample" } }
+                p.note { (ways.note) }
+            }
+        }
+    };
+    ways.iter().map(panel).collect()
+}
+
+/// The direction in which a point lies, in degrees.
+fn hue([x, y]: &[f64; 2]) -> i32 {
+    y.atan2(*x).to_degrees().rem_euclid(360.0).round() as i32
+}
+
 /// Axes of equal unit that hold all but the furthest of the points.
 fn frame(points: impl Iterator<Item = [f64; 2]>) -> Option<Axes> {
     let points: Vec<_> = points.filter(finite).collect();
@@ -241,6 +278,12 @@ mod tests {
         let ((left, right), (bottom, top)) = (axes.x.ends(), axes.y.ends());
         assert!((right - left - (top - bottom)).abs() < 1e-9 && right - left < 20.0, "{axes:?}");
         assert!(frame([[f64::NAN, 0.0]].into_iter()).is_none());
+    }
+
+    #[test]
+    fn a_colour_is_a_direction() {
+        let hues = [[1.0, 0.0], [0.0, 2.0], [-1.0, 0.0], [0.0, -0.1]].map(|point| hue(&point));
+        assert_eq!(hues, [0, 90, 180, 270]);
     }
 
     #[test]

@@ -85,6 +85,7 @@ pub fn likelihoods(likelihoods: &[Likelihood]) -> Markup {
                     (fact("Set", &likelihood.split))
                     (fact("Points", &number::count(likelihood.n)))
                     (fact("Dequantisation", &likelihood.dequantisation))
+                    @for (name, value) in &likelihood.more { (fact(name, value)) }
                     (fact("Seed", &likelihood.seed.to_string()))
                 }
             }

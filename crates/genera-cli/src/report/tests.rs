@@ -47,6 +47,7 @@ fn full(text: &str) -> Report {
             negative_log_likelihood: 88.0,
             bits_per_dim: Some(1.9),
             dequantisation: text(),
+            more: vec![("Tolerance", text())],
             ..Likelihood::default()
         }],
         bars: vec![Bars {
@@ -98,6 +99,7 @@ fn full(text: &str) -> Report {
                 values: (0..16).map(f64::from).collect(),
             }],
             trajectories: vec![points.clone()],
+            ways: vec![Ways { title: "Ways", note: text(), lines: vec![points.clone()] }],
             bent: vec![points],
             judged: Some(Judged {
                 surface: Density {
@@ -249,6 +251,7 @@ fn odd_numbers_leave_no_trace_in_the_drawing() {
             let ends = [first, values.last().copied().unwrap_or(f64::NAN)];
             let density = Density { label: String::new(), x: ends, y: ends, columns, values: values.clone() };
             let (data, trajectories) = (pairs.clone(), vec![pairs.clone(), vec![]]);
+            let ways = vec![Ways { lines: trajectories.clone(), ..Ways::default() }];
             report.planes[0] = Plane {
                 title: String::new(),
                 data: data.clone(),
@@ -258,6 +261,7 @@ fn odd_numbers_leave_no_trace_in_the_drawing() {
                     arrows: pairs.windows(2).map(|pair| [pair[0], pair[1]]).collect(),
                 }),
                 densities: vec![density],
+                ways,
                 bent: trajectories.clone(),
                 trajectories,
             };

@@ -9,6 +9,7 @@ mod game;
 mod latents;
 mod slopes;
 mod styles;
+mod ways;
 
 use genera::traits::Rows;
 use genera_rng::Rng;
@@ -21,6 +22,7 @@ use crate::report::{Picture as Shown, Report};
 
 /// Everything that fits the model.
 pub fn all(report: &mut Report, subject: &Subject<'_>, draw: &Draw<'_>, rng: &Rng) -> Outcome {
+    ways::show(report, draw, rng)?;
     latents::show(report, subject, draw)?;
     latents::aggregate(report, subject, rng)?;
     styles::show(report, subject, draw, rng)?;

@@ -1,0 +1,69 @@
+//! Diffusions in the plane: the ways of the probability flow from noise to data, and beside them those of the reverse
+//! stochastic equation from the same noise.
+
+use genera::diffusion::{Level, Sampler, Solver};
+use genera_rng::Rng;
+
+use crate::failure::Outcome;
+use crate::measure::{Draw, Way};
+use crate::report::{Report, Ways};
+
+/// Ways that are shown, steps of each, and stations that are drawn.
+const WAYS: usize = 48;
+const STEPS: usize = 192;
+const STATIONS: usize = 64;
+
+pub fn show(report: &mut Report, draw: &Draw<'_>, rng: &Rng) -> Outcome {
+    let (Way::Chain { denoise, levels, sampler }, Some(plane)) = (&draw.way, report.planes.first_mut()) else {
+        return Ok(());
+    };
+    // What a consistency model gives is no expectation of clean data, and no slope of a flow.
+    if draw.shape != [2] || sampler.solver == Solver::Consistency {
+        return Ok(());
+    }
+    let steps = STEPS.min(levels.steps());
+    let kinds = [
+        (Solver::Heun, "Probability flow", "Heun's rule: no two ways cross at one time, and neighbours stay neighbours"),
+        (Solver::Ancestral, "Reverse equation", "ancestral steps: noise on the way mixes what began together"),
+    ];
+    for (solver, title, rule) in kinds {
+        let (clip, guidance) = (sampler.clip, sampler.guidance);
+        let sampler = Sampler { solver, steps, clip, guidance, ..Sampler::default() };
+        let way = Way::Chain { denoise: Box::new(move |labels| denoise(labels)), levels: levels.clone(), sampler };
+        let stations = draw.by(way).trajectory(WAYS, STATIONS, &mut rng.fork("ways"))?;
+        let lines = (0..WAYS).map(|way| {
+            let place = |(time, rows): &(f64, crate::export::Drawn)| {
+                let x = rows.row(way);
+                let scale = scale(levels.level(*time));
+                [f64::from(x[0]) / scale, f64::from(x[1]) / scale]
+            };
+            stations.iter().map(place).collect()
+        });
+        let far = levels.schedule().keeps_scale();
+        let scaled = if far { " Points are over √(1 + σ²), or noise would fill the frame." } else { "" };
+        let note = format!("{steps} steps by {rule}. A colour is a direction of the noise that both begin with.{scaled}");
+        plane.ways.push(Ways { title, note, lines: lines.collect() });
+    }
+    Ok(())
+}
+
+/// What a point is drawn over: where noise grows beyond all data, its scale.
+fn scale(level: Level) -> f64 {
+    if level.alpha == 1.0 { level.scale() } else { 1.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use genera::diffusion::Schedule;
+
+    #[test]
+    fn noise_is_as_wide_as_data_and_data_stay_where_they_are() {
+        for schedule in [Schedule::karras(50), Schedule::variance_exploding(50), Schedule::cosine(50), Schedule::linear_flow(50)] {
+            let levels = schedule.levels().unwrap();
+            let (top, clean) = (levels.top(), levels.clean());
+            assert!((top.scale() / scale(top) - 1.0).abs() < 1e-6, "{schedule:?}");
+            assert_eq!(scale(clean), 1.0);
+        }
+    }
+}
