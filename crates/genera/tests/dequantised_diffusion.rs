@@ -1,15 +1,15 @@
 //! Diffusions of numbers with levels and learnt noise between them: bounds under the exact probability of the same density.
 
 // The derive of `Module` names the crate `burn`.
-use genera::burn;
-use genera::burn::module::Module;
-use genera::burn::tensor::{Device, Tensor, TensorData};
 use genera::Rng;
+use genera::burn;
+use genera::burn::module::{Module, ModuleDisplay};
+use genera::burn::tensor::{Device, Tensor, TensorData};
 use genera::diffusion::{
     Bound, Diffusion, DiffusionConfig, DiffusionError, ProbabilityFlow, Schedule, Target, Times, Variance, Weighting,
 };
 use genera::flow::NoiseConfig;
-use genera::nn::{Conditioned, ConditionalMlp, ConditionalMlpConfig};
+use genera::nn::{ConditionalMlp, ConditionalMlpConfig, Conditioned};
 use genera::stages::DequantisedDiffusion;
 use genera::train::{Descent, DescentConfig};
 use genera::traits::{Batch, Learner, LowerBound, Model, Net, Rows, Sample};
@@ -66,7 +66,10 @@ fn batch(n: usize, rng: &mut Rng) -> Rows {
     Tensor::from_data(TensorData::new(values, [n, 2]), &Device::default())
 }
 
-fn trained<N: Module + Net<Conditioned, Rows>>(model: DequantisedDiffusion<N>, steps: u64) -> DequantisedDiffusion<N> {
+fn trained<N: Module + ModuleDisplay + Net<Conditioned, Rows>>(
+    model: DequantisedDiffusion<N>,
+    steps: u64,
+) -> DequantisedDiffusion<N> {
     let config: DescentConfig =
         serde_json::from_str(r#"{"optimizer": {"kind": "adam", "learning_rate": 0.01}, "clip_norm": 5.0}"#).unwrap();
     let mut descent = Descent::new(model, config, steps).unwrap();
@@ -177,9 +180,8 @@ fn network_and_noise_learn_together_and_rows_keep_to_themselves() {
         assert!(moved >= 4, "{part} stands still");
     }
     let x = batch(600, &mut Rng::new(12));
-    let of = |model: &DequantisedDiffusion<ConditionalMlp>| {
-        mean_and_error(&model.lower_bound(x.clone(), &mut Rng::new(13)))
-    };
+    let of =
+        |model: &DequantisedDiffusion<ConditionalMlp>| mean_and_error(&model.lower_bound(x.clone(), &mut Rng::new(13)));
     let (untrained, learnt) = (of(&start), of(&model));
     assert!(learnt.0 > untrained.0 + 3.0 * learnt.1.hypot(untrained.1), "{untrained:?} {learnt:?}");
     // No model of 16 pairs is better than their entropy says.

@@ -134,7 +134,11 @@ fn the_error_over_probes_is_what_seeds_scatter_by() {
         let scatter = found.iter().map(|(mean, _)| (mean - truth).powi(2)).sum::<f64>() / n;
         let reported = found.iter().map(|(_, variance)| variance).sum::<f64>() / n;
         let bias = found.iter().map(|(mean, _)| mean - truth).sum::<f64>() / n;
-        println!("{noise:?}, {probes}: ± {:.4} reported, {:.4} found, off by {bias:.4}", reported.sqrt(), scatter.sqrt());
+        println!(
+            "{noise:?}, {probes}: ± {:.4} reported, {:.4} found, off by {bias:.4}",
+            reported.sqrt(),
+            scatter.sqrt()
+        );
         assert!(reported.sqrt() > 1e-3, "probes must miss by something");
         assert!(bias.abs() < 4.0 * (reported / n).sqrt() + 1e-3, "{noise:?}: off by {bias}");
         // A variance from 48 numbers is known to a fifth.

@@ -226,7 +226,7 @@ pub struct Plane {
     pub judged: Option<Judged>,
 }
 
-/// Ways from noise to data, each in the colour of where it begins.
+/// Ways from noise to data, each in the colour of the direction in which it begins.
 #[derive(Clone, Debug, Default)]
 pub struct Ways {
     pub title: &'static str,
@@ -234,6 +234,8 @@ pub struct Ways {
     pub note: String,
     /// Polylines, of which the first point is noise.
     pub lines: Vec<Vec<[f64; 2]>>,
+    /// How many of them are drawn; of the others only where they end.
+    pub shown: usize,
 }
 
 /// A surface over the plane with its gradient.

@@ -34,7 +34,13 @@ pub fn figure(plane: &Plane) -> Option<Markup> {
         .zip(axes.into_iter().cycle())
         .map(|(panel, axes)| panel.draw(&axes))
         .collect();
-    if points.is_empty() && densities.is_empty() && ways.is_none() && threads.is_empty() && bent.is_none() && judged.is_none() {
+    if points.is_empty()
+        && densities.is_empty()
+        && ways.is_none()
+        && threads.is_empty()
+        && bent.is_none()
+        && judged.is_none()
+    {
         return None;
     }
     Some(html! {
@@ -42,8 +48,8 @@ pub fn figure(plane: &Plane) -> Option<Markup> {
         div.panels {
             @for panel in points { (panel) }
             @for density in densities { (density) }
-            @if let Some(ways) = ways { (ways) }
             @for threads in threads { (threads) }
+            @if let Some(ways) = ways { (ways) }
             @if let Some(bent) = bent { (bent) }
             @if let Some(judged) = judged { (judged) }
         }
@@ -183,17 +189,19 @@ fn threads(ways: &[Ways]) -> Vec<Markup> {
             .filter_map(|line: Vec<_>| Some((hue(line.first()?), line)))
             .collect();
         let description = format!("{} ways from noise to data: {}.", lines.len(), ways.title);
+        let colour = |hue: &i32| format!("hsl({hue} 70% 48%)");
         let marks = html! {
-            @for (hue, line) in &lines {
-                path.thread stroke=(format!("hsl({hue} 70% 48%)")) d=(marks::line(&axes, line.iter().map(pair))) {}
+            @for (hue, line) in lines.iter().take(ways.shown) {
+                path.thread stroke=(colour(hue)) d=(marks::line(&axes, line.iter().map(pair))) {}
             }
-            path.dots.samples d=(marks::dots(&axes, lines.iter().filter_map(|(_, line)| line.last()).map(pair))) {}
+            @for (hue, end) in lines.iter().filter_map(|(hue, line)| Some((hue, line.last()?))) {
+                path.dots.end stroke=(colour(hue)) d=(marks::dots(&axes, [pair(end)])) {}
+            }
         };
         html! {
             figure.panel {
                 figcaption { b { (ways.title) } }
                 (axes.plot(Shape::Square, "", &description, &marks))
-                p.legend { span.key.second { "sample" } }
                 p.note { (ways.note) }
             }
         }

@@ -99,7 +99,7 @@ fn full(text: &str) -> Report {
                 values: (0..16).map(f64::from).collect(),
             }],
             trajectories: vec![points.clone()],
-            ways: vec![Ways { title: "Ways", note: text(), lines: vec![points.clone()] }],
+            ways: vec![Ways { title: "Ways", note: text(), lines: vec![points.clone()], shown: 1 }],
             bent: vec![points],
             judged: Some(Judged {
                 surface: Density {
@@ -251,7 +251,7 @@ fn odd_numbers_leave_no_trace_in_the_drawing() {
             let ends = [first, values.last().copied().unwrap_or(f64::NAN)];
             let density = Density { label: String::new(), x: ends, y: ends, columns, values: values.clone() };
             let (data, trajectories) = (pairs.clone(), vec![pairs.clone(), vec![]]);
-            let ways = vec![Ways { lines: trajectories.clone(), ..Ways::default() }];
+            let ways = vec![Ways { lines: trajectories.clone(), shown: 2, ..Ways::default() }];
             report.planes[0] = Plane {
                 title: String::new(),
                 data: data.clone(),

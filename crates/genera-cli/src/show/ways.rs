@@ -8,8 +8,9 @@ use crate::failure::Outcome;
 use crate::measure::{Draw, Way};
 use crate::report::{Report, Ways};
 
-/// Ways that are shown, steps of each, and stations that are drawn.
+/// Ways, how many of them are drawn where they wind, steps of each, and stations that are drawn.
 const WAYS: usize = 48;
+const FEW: usize = 8;
 const STEPS: usize = 192;
 const STATIONS: usize = 64;
 
@@ -23,10 +24,10 @@ pub fn show(report: &mut Report, draw: &Draw<'_>, rng: &Rng) -> Outcome {
     }
     let steps = STEPS.min(levels.steps());
     let kinds = [
-        (Solver::Heun, "Probability flow", "Heun's rule: no two ways cross at one time, and neighbours stay neighbours"),
-        (Solver::Ancestral, "Reverse equation", "ancestral steps: noise on the way mixes what began together"),
+        (Solver::Heun, "Probability flow", WAYS, "steps of Heun's rule. Neighbours stay neighbours"),
+        (Solver::Ancestral, "Reverse equation", FEW, "ancestral steps. Noise on the way mixes what began together"),
     ];
-    for (solver, title, rule) in kinds {
+    for (solver, title, shown, rule) in kinds {
         let (clip, guidance) = (sampler.clip, sampler.guidance);
         let sampler = Sampler { solver, steps, clip, guidance, ..Sampler::default() };
         let way = Way::Chain { denoise: Box::new(move |labels| denoise(labels)), levels: levels.clone(), sampler };
@@ -41,8 +42,11 @@ pub fn show(report: &mut Report, draw: &Draw<'_>, rng: &Rng) -> Outcome {
         });
         let far = levels.schedule().keeps_scale();
         let scaled = if far { " Points are over √(1 + σ²), or noise would fill the frame." } else { "" };
-        let note = format!("{steps} steps by {rule}. A colour is a direction of the noise that both begin with.{scaled}");
-        plane.ways.push(Ways { title, note, lines: lines.collect() });
+        let from = if shown < WAYS { format!("{shown} of {WAYS} ways") } else { format!("{WAYS} ways") };
+        let note = format!(
+            "{from} in {steps} {rule}. Dots are samples; a colour is the direction of the noise, the same in both.{scaled}"
+        );
+        plane.ways.push(Ways { title, note, lines: lines.collect(), shown });
     }
     Ok(())
 }
@@ -59,7 +63,9 @@ mod tests {
 
     #[test]
     fn noise_is_as_wide_as_data_and_data_stay_where_they_are() {
-        for schedule in [Schedule::karras(50), Schedule::variance_exploding(50), Schedule::cosine(50), Schedule::linear_flow(50)] {
+        for schedule in
+            [Schedule::karras(50), Schedule::variance_exploding(50), Schedule::cosine(50), Schedule::linear_flow(50)]
+        {
             let levels = schedule.levels().unwrap();
             let (top, clean) = (levels.top(), levels.clean());
             assert!((top.scale() / scale(top) - 1.0).abs() < 1e-6, "{schedule:?}");

@@ -130,10 +130,16 @@ fn a_record_survives_json() {
 
 #[test]
 fn probes_have_an_error_of_their_own() {
-    let flow = |probes| protocol(LikelihoodKind::ProbabilityFlow { tolerance: 1e-5, probes }, Dequantisation::Uniform { levels: 4 }, 2);
+    let flow = |probes| {
+        protocol(LikelihoodKind::ProbabilityFlow { tolerance: 1e-5, probes }, Dequantisation::Uniform { levels: 4 }, 2)
+    };
     let of = |probes| Likelihood::of_rows(&[-1.0, -2.0, -4.0], LogJacobian::Constant(0.0), flow(probes)).unwrap();
     assert_eq!(of(None).probe_standard_error, Some(0.0), "an exact divergence has no probes to err by");
-    assert_eq!((of(Some(1)).probe_standard_error, of(Some(9)).probe_standard_error), (None, None), "nothing is known yet");
+    assert_eq!(
+        (of(Some(1)).probe_standard_error, of(Some(9)).probe_standard_error),
+        (None, None),
+        "nothing is known yet"
+    );
     let known = of(Some(9)).with_probe_errors(&[0.3, 0.4, 1.2]).unwrap();
     assert!((known.probe_standard_error.unwrap() - 1.3 / 3.0).abs() < 1e-15);
     assert!((known.bits_per_dim_probe_standard_error().unwrap() - 1.3 / 6.0 / LN_2).abs() < 1e-15);
