@@ -28,7 +28,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let x = Tensor::<1>::from_data(x.values.as_slice(), &Device::flex()).reshape([rows, features]);
 
     let divergence = Divergence::Hutchinson { noise: Noise::Rademacher, probes: 1 };
-    let likelihood = Some(ProbabilityFlow { tolerance: 1e-5, divergence });
+    let likelihood = Some(ProbabilityFlow { tolerance: 1e-5, divergence, ..ProbabilityFlow::default() });
     let config = DiffusionConfig::new(features, Schedule::variance_preserving(1000));
     let model = DiffusionConfig { target: Target::V, likelihood, ..config }.init(net)?;
 
