@@ -145,7 +145,7 @@ fn every_plot_is_well_formed() {
     for text in ["plain", HOSTILE, "юникод ∂ \u{202e} 数", ""] {
         let page = render(&full(text));
         let plots: Vec<_> = between(&page, "<svg", "</svg>").collect();
-        assert_eq!(plots.len(), 11, "histogram, three of lines, curve and six panels");
+        assert_eq!(plots.len(), 12, "histogram, three of lines, curve and seven panels");
         for plot in plots {
             let svg = roxmltree::Document::parse(plot).expect("well-formed");
             assert!(svg.root_element().attribute("aria-label").is_some_and(|label| label.len() > 10));
