@@ -31,7 +31,7 @@ pub fn show(report: &mut Report, draw: &Draw<'_>, rng: &Rng) -> Outcome {
         let (clip, guidance) = (sampler.clip, sampler.guidance);
         let sampler = Sampler { solver, steps, clip, guidance, ..Sampler::default() };
         let way = Way::Chain { denoise: Box::new(move |labels| denoise(labels)), levels: levels.clone(), sampler };
-        let stations = draw.by(way).trajectory(WAYS, STATIONS, &mut rng.fork("ways"))?;
+        let stations = draw.by(way).trajectory(WAYS, STATIONS, &rng.fork("ways"))?;
         let lines = (0..WAYS).map(|way| {
             let place = |(time, rows): &(f64, crate::export::Drawn)| {
                 let x = rows.row(way);
