@@ -29,8 +29,13 @@ const VALUES_AT_ONCE: usize = 1 << 12;
 /// How many rows it sees at once: fewer cost as much as these, and more are no faster.
 const ROWS_AT_ONCE: std::ops::RangeInclusive<usize> = 16..=256;
 
-/// How many rows it sees at once when it is differentiated.
-const ROWS_OF_A_PULL: usize = 64;
+/// The same when it is differentiated.
+const ROWS_OF_A_PULL: std::ops::RangeInclusive<usize> = 16..=64;
+
+/// How many rows of `features` values it sees at once.
+fn rows_at_once(features: usize, range: std::ops::RangeInclusive<usize>) -> usize {
+    (VALUES_AT_ONCE / features.max(1)).clamp(*range.start(), *range.end())
+}
 
 /// A network that removes noise.
 #[derive(Module, Debug)]
@@ -158,7 +163,7 @@ impl<N: Module + Net<Conditioned, Rows>> Diffusion<N> {
     /// round differently for different numbers of rows, so that a row would otherwise depend on its company.
     pub(super) fn denoise_given(&self, x: Rows, levels: &[Level], labels: &[usize]) -> (Rows, Option<Rows>) {
         let (mut means, mut fractions) = (Vec::new(), Vec::new());
-        let size = (VALUES_AT_ONCE / x.dims()[1].max(1)).clamp(*ROWS_AT_ONCE.start(), *ROWS_AT_ONCE.end());
+        let size = rows_at_once(x.dims()[1], ROWS_AT_ONCE);
         for piece in self.pieces(&x, size, levels, labels) {
             let (mean, fraction) = self.denoise_piece(piece.fill(&x), &piece);
             means.push(mean.narrow(0, 0, piece.rows));
@@ -215,8 +220,9 @@ impl<N: Module + Net<Conditioned, Rows>> Diffusion<N> {
     ) -> (Rows, Vec<Rows>) {
         let x = if x.is_autodiff() { x.inner() } else { x };
         let (mut means, mut pulled) = (Vec::new(), vec![Vec::new(); cotangents.len()]);
-        let at_once = (VALUES_AT_ONCE / (ROWS_OF_A_PULL * x.dims()[1].max(1))).clamp(1, cotangents.len().max(1));
-        for piece in self.pieces(&x, ROWS_OF_A_PULL, levels, labels) {
+        let size = rows_at_once(x.dims()[1], ROWS_OF_A_PULL);
+        let at_once = (VALUES_AT_ONCE / (size * x.dims()[1].max(1))).clamp(1, cotangents.len().max(1));
+        for piece in self.pieces(&x, size, levels, labels) {
             for (number, some) in cotangents.chunks(at_once).enumerate() {
                 let x_t = Tensor::from_inner(piece.fill(&x).repeat(&[some.len(), 1])).require_grad();
                 let (mean, _) = self.denoise_piece(x_t.clone(), &piece.times(some.len()));
@@ -227,7 +233,7 @@ impl<N: Module + Net<Conditioned, Rows>> Diffusion<N> {
                 let gradient = x_t.grad(&(mean * Tensor::from_inner(v)).sum().backward());
                 let gradient = gradient.unwrap_or_else(|| x_t.inner().zeros_like());
                 for (i, pulled) in pulled[number * at_once..].iter_mut().take(some.len()).enumerate() {
-                    pulled.push(gradient.clone().narrow(0, i * ROWS_OF_A_PULL, piece.rows));
+                    pulled.push(gradient.clone().narrow(0, i * size, piece.rows));
                 }
             }
         }
