@@ -334,6 +334,15 @@ fn two_parts_keep_their_boundary_and_their_samplers() {
     assert!(drawn("1") != drawn("4"));
     fail(here, &["sample", "latent-diffusion-digits", "--guidance", "nan"], 1, "guidance.scale");
     succeed(here, &["eval", "latent-diffusion-digits", "--sweep=guidance=0,2"]);
+
+    // Codes of places are pictures to the diffusion.
+    let unet = "model.net={kind=\"unet\",block_out_channels=[8],down_block_types=[\"DownBlock2D\"],\
+                up_block_types=[\"UpBlock2D\"],layers_per_block=1,norm_num_groups=4}";
+    train("latent-diffusion-vq-digits", &["--set", unet]);
+    succeed(here, &["train", "latent-diffusion-vq-digits", "--resume"]);
+    succeed(here, &["sample", "latent-diffusion-vq-digits", "-n", "4", "--guidance", "2", "--out", "c.npy"]);
+    let rows = ["train", "latent-diffusion-digits", "--out", "rows", "--set", unet];
+    fail(here, &rows, 1, "a U-Net is for images");
 }
 
 /// Held-out digits, parts of which are hidden: what comes back agrees with what was seen, by either way.

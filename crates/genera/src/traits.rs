@@ -96,6 +96,24 @@ pub trait Codec {
     fn decode(&self, code: Self::Code) -> Rows;
 }
 
+/// A lossy code that another model can be a density of: its codes are numbers, near each other where the data are.
+pub trait LatentCode: Reconstruct {
+    /// The code of each row: `[B, F] -> [B, Z]`. Where it is a picture, `Z = C · H · W`.
+    fn latents(&self, x: Rows) -> Rows;
+    /// The row of each code, those of no row among them: `[B, Z] -> [B, F]`.
+    fn rendered(&self, z: Rows) -> Rows;
+}
+
+impl<C: Codec<Code = Rows>> LatentCode for C {
+    fn latents(&self, x: Rows) -> Rows {
+        self.encode(x)
+    }
+
+    fn rendered(&self, z: Rows) -> Rows {
+        self.decode(z)
+    }
+}
+
 /// What gives rows back through a code of them, which may be lossy.
 pub trait Reconstruct {
     /// The row that the code of each row stands for: `[B, F] -> [B, F]`.

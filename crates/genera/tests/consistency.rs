@@ -3,8 +3,8 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use genera::Rng;
 use genera::diffusion::{
-    Consistency, Diffusion, DiffusionConfig, Distillation, Level, MixtureDenoiser, Sampler, Schedule, Solver, Target,
-    Times,
+    Consistency, ConsistencyConfig, Diffusion, DiffusionConfig, Distillation, Finish, Level, MixtureDenoiser,
+    PairWeighting, Sampler, Schedule, Solver, Target, Times,
 };
 use genera::nn::{ConditionalMlp, ConditionalMlpConfig};
 use genera::train::DescentConfig;
@@ -35,7 +35,7 @@ fn descent() -> DescentConfig {
 }
 
 fn learner(steps: [u64; 2]) -> Distillation<ConditionalMlp> {
-    Distillation::new(teacher(TARGET), steps, 20, descent()).unwrap()
+    Distillation::new(teacher(TARGET), steps, ConsistencyConfig::new(20), descent()).unwrap()
 }
 
 fn run(learner: &mut dyn Learner, steps: std::ops::Range<u64>, rows: usize) {
@@ -95,9 +95,32 @@ fn two_steps_draw_the_mixture() {
     }
 }
 
+/// `w` is one over the gap of a pair, with a mean of one over the grid: on a grid of two steps the loss of a batch is the
+/// mean of both pairs' distances with those weights.
+#[test]
+fn pairs_weigh_as_their_gap_says() {
+    let loss = |weighting: PairWeighting, row: usize| {
+        let taught = ConsistencyConfig { weighting, ..ConsistencyConfig::new(2) };
+        let mut learner = Distillation::new(teacher(TARGET), [0, 3], taught, descent()).unwrap();
+        let x = Tensor::from_data(TensorData::new(vec![0.5_f32, -0.2], [1, 2]), &Device::default());
+        learner.step(vec![Batch { x, labels: None }], &mut Rng::new(row as u64)).unwrap()[0].1
+    };
+    let grid = Sampler { solver: Solver::Heun, steps: 2, finish: Finish::Lowest, ..Sampler::default() };
+    let grid = grid.chain(teacher(TARGET).levels()).unwrap();
+    let gap = |place: usize| (grid[place].sigma - grid[place + 1].sigma).recip();
+    let mean = (gap(0) + gap(1)) / 2.0;
+    let mut met = [false; 2];
+    for row in 0..12 {
+        let ratio = loss(PairWeighting::InverseGap, row) / loss(PairWeighting::Uniform, row);
+        let place = (0..2).find(|place| (ratio / (gap(*place) / mean) - 1.0).abs() < 1e-4);
+        met[place.unwrap_or_else(|| panic!("a weight of {ratio}"))] = true;
+    }
+    assert_eq!(met, [true; 2]);
+}
+
 #[test]
 fn where_the_flow_ends_nothing_moves() {
-    let model = Consistency::of(&teacher(TARGET)).unwrap();
+    let model = Consistency::of(&teacher(TARGET), 0.1).unwrap();
     let x: Rows = Tensor::from_data(TensorData::new(Rng::new(2).normal(4, 2), [4, 2]), &Device::default());
     let found = model.student.denoise(x.clone(), &[model.student.levels().lowest(); 4]);
     for (found, x) in values(&found).into_iter().zip(values(&x)) {
@@ -129,10 +152,17 @@ fn a_checkpoint_keeps_teacher_and_student() {
 
 #[test]
 fn what_cannot_be_distilled_is_refused() {
-    let begun = |target: Target, grid: usize| Distillation::new(teacher(target), [1, 1], grid, descent()).map(|_| ());
-    assert!(begun(Target::Noise, 10).unwrap_err().to_string().contains("karras"));
-    assert!(begun(TARGET, 0).unwrap_err().to_string().contains("levels"));
-    assert!(begun(TARGET, 101).is_ok(), "a continuous chain has as many levels as one likes");
+    let begun = |target: Target, taught: ConsistencyConfig| {
+        Distillation::new(teacher(target), [1, 1], taught, descent()).map(|_| ())
+    };
+    let of = ConsistencyConfig::new;
+    assert!(begun(Target::Noise, of(10)).unwrap_err().to_string().contains("karras"));
+    assert!(begun(TARGET, of(0)).unwrap_err().to_string().contains("levels"));
+    assert!(begun(TARGET, of(101)).is_ok(), "a continuous chain has as many levels as one likes");
+    for knee in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+        let refused = begun(TARGET, ConsistencyConfig { knee, ..of(10) }).unwrap_err().to_string();
+        assert!(refused.contains("consistency.knee"), "{refused}");
+    }
     let config = DiffusionConfig {
         target: Target::Consistency { sigma_data: 0.5, sigma_min: 0.01 },
         ..DiffusionConfig::new(2, Schedule::karras(10))

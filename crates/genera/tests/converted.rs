@@ -242,5 +242,5 @@ fn what_cannot_be_converted_is_refused() {
     let velocity = DiffusionConfig { target: Target::Velocity, ..of_flow };
     assert!(velocity.init(net()).is_ok());
     let teacher = DiffusionConfig { target: Target::Karras { sigma_data: 0.5 }, ..good };
-    assert!(Consistency::of(&teacher.init(net()).unwrap()).is_err());
+    assert!(Consistency::of(&teacher.init(net()).unwrap(), 0.1).is_err());
 }

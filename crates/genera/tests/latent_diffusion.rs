@@ -6,9 +6,10 @@ use genera::diffusion::{
     Classified, Diffusion, DiffusionConfig, Guidance, Guided, NoisyClassifier, Sampler, Schedule, Solver, Target,
 };
 use genera::nn::{ConditionalMlp, ConditionalMlpConfig};
-use genera::stages::LatentDiffusion;
+use genera::stages::{LatentDiffusion, VqTraining};
 use genera::train::{Descent, DescentConfig};
-use genera::traits::{Batch, Learner, Rows, Sample};
+use genera::traits::{Batch, Codec, LatentCode, Learner, Rows, Sample};
+use genera::vae::vq::{GridConfig, QuantiserConfig, VqVae, VqVaeConfig};
 use genera::vae::{
     Decoder, GaussianEncoder, LikelihoodConfig, NetConfig, Network, Spread, StandardNormal, Vae, VaeConfig,
 };
@@ -48,7 +49,7 @@ fn batch(rows: usize, rng: &mut Rng) -> Batch {
     Batch { x: Tensor::from_data(TensorData::new(x, [rows, 4]), &device()), labels: Some(labels) }
 }
 
-fn latent(first: u64, second: u64) -> LatentDiffusion<Code, ConditionalMlp> {
+fn latent(first: u64, second: u64) -> LatentDiffusion<Descent<Code>, ConditionalMlp> {
     let mut rng = Rng::new(1);
     let of = NetConfig::Mlp { hidden: vec![32] };
     let encoder = GaussianEncoder::new(of.encoder(&[4], 0, 4, &mut rng, &device()).unwrap());
@@ -69,12 +70,53 @@ fn latent(first: u64, second: u64) -> LatentDiffusion<Code, ConditionalMlp> {
     LatentDiffusion::new(code.unwrap(), prior.unwrap(), first)
 }
 
-fn run(learner: &mut dyn Learner, steps: std::ops::Range<u64>, rows: usize) {
+/// 8x8 pictures of one light quarter: left or right as the class says, above or below by chance.
+fn quarters(rows: usize, rng: &mut Rng) -> Batch {
+    let below = rng.below(rows, 2);
+    let light = |row: usize, at: usize| at % 8 / 4 == row % 2 && at / 32 == below[row];
+    let x: Vec<f32> = (0..64 * rows).map(|at| f32::from(u8::from(light(at / 64, at % 64)))).collect();
+    let labels = (0..rows).map(|row| row % 2).collect();
+    Batch { x: Tensor::from_data(TensorData::new(x, [rows, 64]), &device()), labels: Some(labels) }
+}
+
+fn vq() -> VqVae {
+    let net = GridConfig { channels: vec![8, 8, 8], blocks: 0 };
+    let quantiser = QuantiserConfig { codes: 6, width: 3, ..QuantiserConfig::default() };
+    let config = VqVaeConfig { net, quantiser, likelihood: LikelihoodConfig::Bernoulli, reconstruction: 4.0 };
+    config.init([1, 8, 8], &mut Rng::new(3), &device()).unwrap()
+}
+
+/// A diffusion of the twelve numbers before 2x2 codes.
+fn of_places(first: u64, second: u64) -> LatentDiffusion<VqTraining, ConditionalMlp> {
+    let mut rng = Rng::new(1);
+    let sampler = Sampler { solver: Solver::DpmSolver, steps: 20, ..Sampler::default() };
+    let config = DiffusionConfig {
+        target: Target::V,
+        classes: Some(2),
+        label_dropout: 0.1,
+        sampler,
+        ..DiffusionConfig::new(12, Schedule::cosine(100))
+    };
+    let net = ConditionalMlpConfig { width: 64, ..Default::default() }.init(12, Some(3), &mut rng, &device());
+    let prior = Descent::new(config.init(net).unwrap(), descent(), second).unwrap();
+    LatentDiffusion::new(VqTraining::new(Descent::new(vq(), descent(), first).unwrap()), prior, first)
+}
+
+fn run_on(
+    learner: &mut dyn Learner,
+    batch: fn(usize, &mut Rng) -> Batch,
+    steps: std::ops::Range<u64>,
+    rows: usize,
+) {
     for step in steps {
         let mut rng = Rng::new(5).at(step);
         let batch = batch(rows, &mut rng.fork("data"));
         learner.step(vec![batch], &mut rng).unwrap();
     }
+}
+
+fn run(learner: &mut dyn Learner, steps: std::ops::Range<u64>, rows: usize) {
+    run_on(learner, batch, steps, rows);
 }
 
 fn saved(learner: &dyn Learner) -> Vec<(String, Weights)> {
@@ -114,6 +156,56 @@ fn latent_diffusion_goes_on_where_it_stopped() {
     }
     let strange = [saved(&whole), vec![("strange".to_owned(), Weights::default())]].concat();
     assert!(latent(3, 4).load(&strange).is_err());
+}
+
+#[test]
+fn codes_of_places_are_pictures() {
+    let model = vq();
+    let x = quarters(5, &mut Rng::new(2)).x;
+    let z = model.latents(x.clone());
+    assert_eq!((z.dims(), model.latent_shape()), ([5, 12], [3, 2, 2]));
+    let (vectors, z_values) = (values(&model.vectors(x.clone())), values(&z));
+    for (row, place, depth) in (0..5).flat_map(|r| (0..4).flat_map(move |p| (0..3).map(move |d| (r, p, d)))) {
+        assert_eq!(z_values[12 * row + 4 * depth + place], vectors[3 * (4 * row + place) + depth]);
+    }
+    assert_eq!(values(&model.rendered(z)), values(&model.decode(model.encode(x))));
+}
+
+#[test]
+fn a_diffusion_before_the_codes_draws_the_class_that_is_asked_for() {
+    let mut learner = of_places(300, 500);
+    run_on(&mut learner, quarters, 0..800, 64);
+    let x = values(&learner.given(vec![0, 1]).sample(200, &mut Rng::new(3)));
+    let light = |picture: &[f64], quarter: usize| {
+        let inside = |at: &usize| at / 32 == quarter / 2 && at % 8 / 4 == quarter % 2;
+        (0..64).filter(inside).map(|at| picture[at]).sum::<f64>() / 16.0 > 0.5
+    };
+    let mut seen = [0; 4];
+    for (row, picture) in x.chunks_exact(64).enumerate() {
+        let lit: Vec<usize> = (0..4).filter(|quarter| light(picture, *quarter)).collect();
+        if let [quarter] = lit[..]
+            && quarter % 2 == row % 2
+        {
+            seen[quarter] += 1;
+        }
+    }
+    println!("{seen:?} of 50 each");
+    assert!(seen.iter().sum::<usize>() >= 190 && seen.iter().all(|n| *n >= 30), "{seen:?}");
+    assert!(learner.view().books.is_some());
+}
+
+#[test]
+fn a_diffusion_before_the_codes_goes_on_where_it_stopped() {
+    let mut whole = of_places(3, 4);
+    run_on(&mut whole, quarters, 0..7, 16);
+    for stop in [2, 3, 5] {
+        let mut first = of_places(3, 4);
+        run_on(&mut first, quarters, 0..stop, 16);
+        let mut second = of_places(3, 4);
+        second.load(&saved(&first)).unwrap();
+        run_on(&mut second, quarters, stop..7, 16);
+        assert_eq!(saved(&whole), saved(&second), "stopped after {stop}");
+    }
 }
 
 fn classified(steps: u64) -> Classified<ConditionalMlp, ConditionalMlp> {

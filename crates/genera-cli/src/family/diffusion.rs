@@ -5,8 +5,8 @@ use genera::burn;
 use genera::burn::module::Module;
 use genera::burn::tensor::Device;
 use genera::diffusion::{
-    Bound, Coupling, Differentiable, Diffusion, DiffusionConfig, Distillation, Levels, ProbabilityFlow, Reflow,
-    Schedule, Target, Times, Variance, Weighting,
+    Bound, ConsistencyConfig, Coupling, Differentiable, Diffusion, DiffusionConfig, Distillation, Levels,
+    PairWeighting, ProbabilityFlow, Reflow, Schedule, Target, Times, Variance, Weighting,
 };
 use genera::flow::NoiseConfig;
 use genera::nn::unet::{UNet, UNetConfig};
@@ -104,6 +104,12 @@ pub struct ConsistencySpec {
     pub first: f64,
     /// Steps of the grid of levels between which the student learns.
     pub levels: usize,
+    /// How far apart, a number, rows must be for their squared distance to become a distance.
+    #[serde(default = "ConsistencyConfig::knee")]
+    pub knee: f64,
+    /// How much the pair of each level weighs.
+    #[serde(default)]
+    pub weighting: PairWeighting,
 }
 
 /// A network that sees noisy rows.
@@ -293,13 +299,14 @@ impl DiffusionSpec {
         if let Some(config) = &self.classifier {
             return classified::beside(model, config, recipe, data, rng, device);
         }
-        if let Some(ConsistencySpec { first, levels }) = self.consistency {
+        if let Some(ConsistencySpec { first, levels, knee, weighting }) = self.consistency {
             if self.reflow.is_some() {
                 return Err(Failure::new("model: it is trained again either by reflow or by consistency; remove one"));
             }
             let first = first_part("model.consistency.first", first, recipe.train.steps)?;
             let second = recipe.train.steps.saturating_sub(first);
-            return Ok(Box::new(Distillation::new(model, [first, second], levels, recipe.train.descent())?));
+            let taught = ConsistencyConfig { levels, knee, weighting };
+            return Ok(Box::new(Distillation::new(model, [first, second], taught, recipe.train.descent())?));
         }
         let Some(ReflowSpec { first, steps }) = self.reflow else { return descent(model, recipe) };
         if !matches!(self.schedule, Schedule::LinearFlow { .. }) {

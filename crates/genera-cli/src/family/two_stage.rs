@@ -6,7 +6,7 @@ use genera::burn::tensor::Device;
 use genera::nn::{Alphabet, Causal};
 use genera::stages::{ClassPrior, CodeContextConfig, CodeHierarchy, Coding, TokenPrior, TwoStages, VqTraining};
 use genera::train::Descent;
-use genera::traits::{LowerBound, Sample};
+use genera::traits::{DiscreteCode, LowerBound, Sample};
 use genera::vae::LikelihoodConfig;
 use genera::vae::vq::{DiscreteVaeConfig, HierarchicalVqVaeConfig, VqVaeConfig};
 use genera_rng::Rng;
@@ -66,10 +66,7 @@ impl CodeSpec {
     }
 }
 
-impl<A: Coding + Send> Trainee for TwoStages<A, Autoregressive<CausalNet>>
-where
-    A::Codec: Module,
-{
+impl<A: Coding<Codec: DiscreteCode + Module> + Send> Trainee for TwoStages<A, Autoregressive<CausalNet>> {
     fn parameters(&self) -> usize {
         self.coding().codec().num_params() + self.prior().num_params()
     }
@@ -79,19 +76,13 @@ where
     }
 }
 
-impl<A: Coding + Send> Offers for TwoStages<A, Autoregressive<CausalNet>>
-where
-    A::Codec: Module,
-{
+impl<A: Coding<Codec: DiscreteCode + Module> + Send> Offers for TwoStages<A, Autoregressive<CausalNet>> {
     fn uniform_codes(&self) -> Option<&dyn Sample> {
         self.coding().view().sample
     }
 }
 
-impl<A: Coding + Send> Trainee for TwoStages<A, ClassPrior<ToldNet>>
-where
-    A::Codec: Module,
-{
+impl<A: Coding<Codec: DiscreteCode + Module> + Send> Trainee for TwoStages<A, ClassPrior<ToldNet>> {
     fn parameters(&self) -> usize {
         self.coding().codec().num_params() + self.prior().num_params()
     }
@@ -101,10 +92,7 @@ where
     }
 }
 
-impl<A: Coding + Send> Offers for TwoStages<A, ClassPrior<ToldNet>>
-where
-    A::Codec: Module,
-{
+impl<A: Coding<Codec: DiscreteCode + Module> + Send> Offers for TwoStages<A, ClassPrior<ToldNet>> {
     fn uniform_codes(&self) -> Option<&dyn Sample> {
         self.coding().view().sample
     }
@@ -118,10 +106,7 @@ where
     }
 }
 
-impl<A: Coding + Send> Trainee for TwoStages<A, CodeHierarchy<ToldNet>>
-where
-    A::Codec: Module,
-{
+impl<A: Coding<Codec: DiscreteCode + Module> + Send> Trainee for TwoStages<A, CodeHierarchy<ToldNet>> {
     fn parameters(&self) -> usize {
         self.coding().codec().num_params() + self.prior().num_params()
     }
@@ -131,10 +116,7 @@ where
     }
 }
 
-impl<A: Coding + Send> Offers for TwoStages<A, CodeHierarchy<ToldNet>>
-where
-    A::Codec: Module,
-{
+impl<A: Coding<Codec: DiscreteCode + Module> + Send> Offers for TwoStages<A, CodeHierarchy<ToldNet>> {
     fn uniform_codes(&self) -> Option<&dyn Sample> {
         self.coding().view().sample
     }
@@ -197,7 +179,7 @@ impl TwoStageSpec {
     }
 
     /// With a prior over one grid of so many codes.
-    fn over_one_grid<A: Coding + Send + 'static>(
+    fn over_one_grid<A: Coding<Codec: DiscreteCode + Module> + Send + 'static>(
         &self,
         stages: Stages<'_>,
         coding: A,
@@ -205,10 +187,7 @@ impl TwoStageSpec {
         classes: Option<usize>,
         rng: &mut Rng,
         device: &Device,
-    ) -> Outcome<Box<dyn Trainee>>
-    where
-        A::Codec: Module,
-    {
+    ) -> Outcome<Box<dyn Trainee>> {
         match classes {
             None => {
                 let net = self.prior.init(&[1, height, width], Alphabet::Symbols(codes), codes, rng, device)?;
@@ -238,7 +217,7 @@ struct Stages<'a> {
 impl Stages<'_> {
     fn trainee<A, P>(&self, coding: A, prior: P) -> Outcome<Box<dyn Trainee>>
     where
-        A: Coding + Send + 'static,
+        A: Coding<Codec: DiscreteCode> + Send + 'static,
         P: TokenPrior + 'static,
         TwoStages<A, P>: Trainee,
     {

@@ -141,7 +141,9 @@ recipes!(
     "classifier-guidance-digits",
     "classifier-guidance-mnist",
     "latent-diffusion-digits",
+    "latent-diffusion-vq-digits",
     "latent-diffusion-fashion",
+    "latent-diffusion-vq-fashion",
     // Lecture 14: captions.
     "clip-digits",
     "text-digits",

@@ -56,7 +56,7 @@ pub use class_mixture::{ClassMixture, ClassPart, GivenClass};
 pub use classified::Classified;
 pub use clip::Clip;
 pub use config::DiffusionConfig;
-pub use consistency::{Consistency, Distillation, DistillationError};
+pub use consistency::{Consistency, ConsistencyConfig, Distillation, DistillationError, PairWeighting};
 pub use continuous_bound::{Bound, ContinuousBound};
 pub use corrector::{Corrector, StepSize};
 pub use coupling::Coupling;

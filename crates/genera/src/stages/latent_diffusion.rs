@@ -6,43 +6,44 @@
 //! samples   decode(z), z drawn by the diffusion, which may be told the class and guided towards it
 //! ```
 //!
-//! Rombach et al., arXiv:2112.10752. As there, `k` is one number, found from the first batch of the second part.
+//! Rombach et al., arXiv:2112.10752. As there, `k` is one number, found from the first batch of the second part, and where
+//! the autoencoder has a book of codes the diffusion is of the vectors before it: decoding takes each to its nearest code.
 
 use burn::module::{Module, ModuleDisplay};
 use genera_rng::Rng;
 
-use super::two_stage::{named, parted};
+use super::two_stage::{Coding, named, parted};
 use crate::diffusion::{Diffusion, Given, Guidance};
 use crate::nn::Conditioned;
 use crate::train::Descent;
-use crate::traits::{Batch, Codec, Learner, Model, Net, Rows, Sample, Scalars, StepError, View};
+use crate::traits::{Batch, LatentCode, Learner, Net, Rows, Sample, Scalars, StepError, View};
 use crate::weights::{Array, Weights, WeightsError};
 
 /// The group of a checkpoint that holds `k`.
 const SCALE: &str = "scale";
 
 /// An autoencoder in training, and after `first` steps of it a diffusion of its codes.
-pub struct LatentDiffusion<C, N: Module> {
-    codec: Descent<C>,
+pub struct LatentDiffusion<A, N: Module> {
+    coding: A,
     prior: Descent<Diffusion<N>>,
     /// `k`, since the end of the first part.
     scale: Option<f32>,
     first: u64,
 }
 
-impl<C, N> LatentDiffusion<C, N>
+impl<A, N> LatentDiffusion<A, N>
 where
-    C: Model + Module + Codec<Code = Rows>,
+    A: Coding<Codec: LatentCode>,
     N: Module + ModuleDisplay + Net<Conditioned, Rows>,
 {
     /// Before the first step.
-    pub fn new(codec: Descent<C>, prior: Descent<Diffusion<N>>, first: u64) -> Self {
-        Self { codec, prior, scale: None, first }
+    pub fn new(coding: A, prior: Descent<Diffusion<N>>, first: u64) -> Self {
+        Self { coding, prior, scale: None, first }
     }
 
     /// The autoencoder.
-    pub fn codec(&self) -> &C {
-        self.codec.model()
+    pub fn codec(&self) -> &A::Codec {
+        self.coding.codec()
     }
 
     /// The diffusion of codes.
@@ -51,12 +52,12 @@ where
     }
 
     /// Rows of these classes: row `i` of what is drawn has class `labels[i mod len]`.
-    pub fn given(&self, labels: Vec<usize>) -> GivenLatent<'_, C, N> {
+    pub fn given(&self, labels: Vec<usize>) -> GivenLatent<'_, A, N> {
         GivenLatent { model: self, prior: self.prior().given(labels) }
     }
 
     fn decoded(&self, z: Rows) -> Rows {
-        self.codec().decode(z / f64::from(self.scale.unwrap_or(1.0)))
+        self.codec().rendered(z / f64::from(self.scale.unwrap_or(1.0)))
     }
 }
 
@@ -66,17 +67,17 @@ fn scale_of(z: &Rows) -> f32 {
     if square > 0.0 && square.is_finite() { square.sqrt().recip() } else { 1.0 }
 }
 
-impl<C, N> Learner for LatentDiffusion<C, N>
+impl<A, N> Learner for LatentDiffusion<A, N>
 where
-    C: Model + Module + Codec<Code = Rows>,
+    A: Coding<Codec: LatentCode>,
     N: Module + ModuleDisplay + Net<Conditioned, Rows>,
 {
     fn step(&mut self, batches: Vec<Batch>, rng: &mut Rng) -> Result<Scalars, StepError> {
-        let first = self.codec.steps_taken() < self.first;
+        let first = self.coding.steps_taken() < self.first;
         let mut scalars = if first {
-            self.codec.step(batches, rng)?
+            self.coding.step(batches, rng)?
         } else {
-            let encode = |Batch { x, labels }| Batch { x: self.codec().encode(x), labels };
+            let encode = |Batch { x, labels }| Batch { x: self.codec().latents(x), labels };
             let mut batches: Vec<Batch> = batches.into_iter().map(encode).collect();
             let all = || Rows::cat(batches.iter().map(|batch| batch.x.clone()).collect(), 0);
             let scale = self.scale.unwrap_or_else(|| scale_of(&all()));
@@ -89,13 +90,14 @@ where
     }
 
     fn view(&self) -> View<'_> {
-        View { sample: Some(self), reconstruct: Some(self.codec()), ..View::default() }
+        let books = self.coding.view().books;
+        View { sample: Some(self), reconstruct: Some(self.codec()), books, ..View::default() }
     }
 
     fn save(&self) -> Vec<(&'static str, Weights)> {
         let array = |scale: f32| Weights::from([(SCALE.to_owned(), Array { shape: vec![1], values: vec![scale] })]);
         let scale = self.scale.into_iter().map(|scale| (SCALE, array(scale)));
-        named(self.codec.save(), self.prior.save()).into_iter().chain(scale).collect()
+        named(self.coding.save(), self.prior.save()).into_iter().chain(scale).collect()
     }
 
     fn load(&mut self, groups: &[(String, Weights)]) -> Result<(), WeightsError> {
@@ -105,17 +107,17 @@ where
             Some((_, weights)) => Some(value(weights).ok_or_else(|| WeightsError::Missing(SCALE.to_owned()))?),
             None => None,
         };
-        let [codec, prior] = parted(&rest)?;
-        self.codec.load(&codec)?;
+        let [coding, prior] = parted(&rest)?;
+        self.coding.load(&coding)?;
         self.prior.load(&prior)?;
         self.scale = scale;
         Ok(())
     }
 }
 
-impl<C, N> Sample for LatentDiffusion<C, N>
+impl<A, N> Sample for LatentDiffusion<A, N>
 where
-    C: Model + Module + Codec<Code = Rows>,
+    A: Coding<Codec: LatentCode>,
     N: Module + ModuleDisplay + Net<Conditioned, Rows>,
 {
     fn sample(&self, n: usize, rng: &mut Rng) -> Rows {
@@ -124,21 +126,21 @@ where
 }
 
 /// A latent diffusion for given classes: partial application.
-pub struct GivenLatent<'a, C, N: Module> {
-    model: &'a LatentDiffusion<C, N>,
+pub struct GivenLatent<'a, A, N: Module> {
+    model: &'a LatentDiffusion<A, N>,
     prior: Given<'a, N>,
 }
 
-impl<C, N: Module + Net<Conditioned, Rows>> GivenLatent<'_, C, N> {
+impl<A, N: Module + Net<Conditioned, Rows>> GivenLatent<'_, A, N> {
     /// The same, guided so, whatever the sampler of the diffusion says.
     pub fn guided(self, guidance: Guidance) -> Self {
         Self { prior: self.prior.guided(guidance), ..self }
     }
 }
 
-impl<C, N> Sample for GivenLatent<'_, C, N>
+impl<A, N> Sample for GivenLatent<'_, A, N>
 where
-    C: Model + Module + Codec<Code = Rows>,
+    A: Coding<Codec: LatentCode>,
     N: Module + ModuleDisplay + Net<Conditioned, Rows>,
 {
     fn sample(&self, n: usize, rng: &mut Rng) -> Rows {

@@ -11,17 +11,17 @@ use crate::traits::{
 };
 use crate::weights::{Weights, WeightsError};
 
-/// A learner whose model is a discrete code.
+/// A learner whose model is a code.
 pub trait Coding: Learner {
     /// The model.
-    type Codec: DiscreteCode;
+    type Codec;
     /// The model as it is now.
     fn codec(&self) -> &Self::Codec;
     /// How many steps it has taken.
     fn steps_taken(&self) -> u64;
 }
 
-impl<M: Model + Module + DiscreteCode> Coding for Descent<M> {
+impl<M: Model + Module> Coding for Descent<M> {
     type Codec = M;
 
     fn codec(&self) -> &M {
@@ -56,7 +56,7 @@ pub struct TwoStages<A, P> {
     first: u64,
 }
 
-impl<A: Coding, P: TokenPrior> TwoStages<A, P> {
+impl<A: Coding<Codec: DiscreteCode>, P: TokenPrior> TwoStages<A, P> {
     /// Before the first step. The prior sees codes as rows of whole numbers.
     pub fn new(coding: A, prior: Descent<P>, first: u64) -> Self {
         Self { coding, prior, first }
@@ -73,7 +73,7 @@ impl<A: Coding, P: TokenPrior> TwoStages<A, P> {
     }
 }
 
-impl<A: Coding, P: ToldPrior> TwoStages<A, P> {
+impl<A: Coding<Codec: DiscreteCode>, P: ToldPrior> TwoStages<A, P> {
     /// Both stages given classes, row `i` having class `labels[i mod len]`; at least one label.
     pub fn given(&self, labels: &[usize]) -> GivenStages<'_, A::Codec> {
         GivenStages { codec: self.coding.codec(), prior: self.prior().given(labels) }
@@ -143,7 +143,7 @@ pub(super) fn parted(groups: &[(String, Weights)]) -> Result<[Vec<(String, Weigh
     Ok([code, prior])
 }
 
-impl<A: Coding, P: TokenPrior> Learner for TwoStages<A, P> {
+impl<A: Coding<Codec: DiscreteCode>, P: TokenPrior> Learner for TwoStages<A, P> {
     fn step(&mut self, batches: Vec<Batch>, rng: &mut Rng) -> Result<Scalars, StepError> {
         // Steps are counted where they are saved.
         let first = self.coding.steps_taken() < self.first;
@@ -179,13 +179,13 @@ impl<A: Coding, P: TokenPrior> Learner for TwoStages<A, P> {
     }
 }
 
-impl<A: Coding, P: TokenPrior> Sample for TwoStages<A, P> {
+impl<A: Coding<Codec: DiscreteCode>, P: TokenPrior> Sample for TwoStages<A, P> {
     fn sample(&self, n: usize, rng: &mut Rng) -> Rows {
         self.coding.codec().decode(self.prior.model().sample(n, rng))
     }
 }
 
-impl<A: Coding, P: TokenPrior> Cautious for TwoStages<A, P> {
+impl<A: Coding<Codec: DiscreteCode>, P: TokenPrior> Cautious for TwoStages<A, P> {
     /// Caution in drawing the codes.
     fn with_caution(&self, caution: Caution) -> Option<Box<dyn Sample + '_>> {
         let codes = self.prior.model().with_caution(caution)?;
@@ -193,7 +193,7 @@ impl<A: Coding, P: TokenPrior> Cautious for TwoStages<A, P> {
     }
 }
 
-impl<A: Coding, P: TokenPrior> LowerBound for TwoStages<A, P> {
+impl<A: Coding<Codec: DiscreteCode>, P: TokenPrior> LowerBound for TwoStages<A, P> {
     /// `log p(x|c) + log p(c)` at the code `c` of `x`: the evidence lower bound of a posterior that is sure of it.
     fn lower_bound(&self, x: Rows, _rng: &mut Rng) -> Vec<f64> {
         bound(self.coding.codec(), self.prior.model(), x)

@@ -5,7 +5,7 @@ use genera_rng::Rng;
 
 use super::Coding;
 use crate::train::Descent;
-use crate::traits::{Batch, DiscreteCode, Learner, Model, Rows, Scalars, StepError, View};
+use crate::traits::{Batch, Learner, Model, Rows, Scalars, StepError, View};
 use crate::vae::vq::{Quantising, VqVae};
 use crate::weights::{Weights, WeightsError};
 
@@ -26,7 +26,7 @@ impl<M: Model + Module + Quantising> VqTraining<M> {
     }
 }
 
-impl<M: Model + Module + Quantising + DiscreteCode> Coding for VqTraining<M> {
+impl<M: Model + Module + Quantising> Coding for VqTraining<M> {
     type Codec = M;
 
     fn codec(&self) -> &M {

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::super::error::within;
 use super::super::{Decode, Decoder, Likelihood, LikelihoodConfig, VaeError, host, scalar};
 use super::{GridConfig, GridDecoder, GridEncoder, Quantised, Quantiser, QuantiserConfig, Quantising, Usage, listed};
-use crate::traits::{Batch, Books, Codec, DiscreteCode, Loss, LowerBound, Model, Net, Rows, Sample, Tokens, View};
+use crate::traits::{Batch, Books, Codec, DiscreteCode, LatentCode, Loss, LowerBound, Model, Net, Rows, Sample, Tokens, View};
 
 /// What a [`VqVae`] is, apart from its data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -71,6 +71,11 @@ pub struct VqVae {
 }
 
 impl VqVae {
+    /// `[D, h, w]`: the shape of what the encoder gives, as a picture.
+    pub fn latent_shape(&self) -> [usize; 3] {
+        [self.quantiser.config().width, self.grid[0], self.grid[1]]
+    }
+
     /// Height and width of the grid of codes.
     pub fn grid(&self) -> [usize; 2] {
         self.grid
@@ -134,6 +139,25 @@ impl Codec for VqVae {
         let [rows, places] = codes.dims();
         let z = self.quantiser.vectors(codes.reshape([rows * places]));
         self.decoder.likelihood(z.reshape([rows, places * self.quantiser.config().width])).mean()
+    }
+}
+
+impl LatentCode for VqVae {
+    /// `z_e` as a picture, before quantisation: `[B, F] -> [B, D · h · w]`.
+    fn latents(&self, x: Rows) -> Rows {
+        let (rows, [height, width]) = (x.dims()[0], self.grid);
+        let depth = self.quantiser.config().width;
+        let grid: Tensor<4> = self.vectors(x).reshape([rows, height, width, depth]);
+        grid.permute([0, 3, 1, 2]).reshape([rows, depth * self.places()])
+    }
+
+    /// Every vector becomes its nearest code, which is then decoded.
+    fn rendered(&self, z: Rows) -> Rows {
+        let (rows, [height, width]) = (z.dims()[0], self.grid);
+        let depth = self.quantiser.config().width;
+        let grid: Tensor<4> = z.reshape([rows, depth, height, width]);
+        let vectors = grid.permute([0, 2, 3, 1]).reshape([rows * self.places(), depth]);
+        self.decode(self.quantiser.nearest(vectors).reshape([rows, self.places()]))
     }
 }
 
