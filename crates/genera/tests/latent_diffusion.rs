@@ -102,12 +102,7 @@ fn of_places(first: u64, second: u64) -> LatentDiffusion<VqTraining, Conditional
     LatentDiffusion::new(VqTraining::new(Descent::new(vq(), descent(), first).unwrap()), prior, first)
 }
 
-fn run_on(
-    learner: &mut dyn Learner,
-    batch: fn(usize, &mut Rng) -> Batch,
-    steps: std::ops::Range<u64>,
-    rows: usize,
-) {
+fn run_on(learner: &mut dyn Learner, batch: fn(usize, &mut Rng) -> Batch, steps: std::ops::Range<u64>, rows: usize) {
     for step in steps {
         let mut rng = Rng::new(5).at(step);
         let batch = batch(rows, &mut rng.fork("data"));
@@ -173,8 +168,8 @@ fn codes_of_places_are_pictures() {
 
 #[test]
 fn a_diffusion_before_the_codes_draws_the_class_that_is_asked_for() {
-    let mut learner = of_places(300, 500);
-    run_on(&mut learner, quarters, 0..800, 64);
+    let mut learner = of_places(300, 1200);
+    run_on(&mut learner, quarters, 0..1500, 64);
     let x = values(&learner.given(vec![0, 1]).sample(200, &mut Rng::new(3)));
     let light = |picture: &[f64], quarter: usize| {
         let inside = |at: &usize| at / 32 == quarter / 2 && at % 8 / 4 == quarter % 2;

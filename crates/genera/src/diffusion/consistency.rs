@@ -111,7 +111,8 @@ impl<N: Module + Net<Conditioned, Rows>> Model for Consistency<N> {
     /// On the noisy rows of a [`Distillation`], which sets what they are for; of other rows nothing is asked.
     fn loss(&self, batch: Batch, _: &mut Rng) -> Loss {
         let ([rows, width], device) = (batch.x.dims(), batch.x.device());
-        let Some(Task { from, to, carried, weights }) = self.task.as_ref().filter(|task| task.from.len() == rows) else {
+        let Some(Task { from, to, carried, weights }) = self.task.as_ref().filter(|task| task.from.len() == rows)
+        else {
             return Loss { value: Tensor::zeros([1], &device), parts: Vec::new() };
         };
         let carried = Tensor::from_data(TensorData::new(carried.clone(), [rows, width]), &device);

@@ -16,7 +16,9 @@ use serde::{Deserialize, Serialize};
 use super::super::error::within;
 use super::super::{Decode, Decoder, Likelihood, LikelihoodConfig, VaeError, host, scalar};
 use super::{GridConfig, GridDecoder, GridEncoder, Quantised, Quantiser, QuantiserConfig, Quantising, Usage, listed};
-use crate::traits::{Batch, Books, Codec, DiscreteCode, LatentCode, Loss, LowerBound, Model, Net, Rows, Sample, Tokens, View};
+use crate::traits::{
+    Batch, Books, Codec, DiscreteCode, LatentCode, Loss, LowerBound, Model, Net, Rows, Sample, Tokens, View,
+};
 
 /// What a [`VqVae`] is, apart from its data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
