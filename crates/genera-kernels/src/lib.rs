@@ -6,7 +6,7 @@
 //! Every operation is a function of Burn tensors, differentiable on a device with autodiff, and is defined by the
 //! expression of the same name in [`plain`], which is also what runs where no kernel serves. Kernels serve f32 tensors
 //! of the Flex backend, with and without autodiff, on x86-64 processors with AVX2 and fused multiply-add (and faster with
-//! AVX-512), and on 64-bit Arm, for which they compile but where they have not been run yet:
+//! AVX-512), and on 64-bit Arm, where they have been run under an emulator alone (`.ci/arm`):
 //!
 //! | operation | kernel | file |
 //! |---|---|---|
