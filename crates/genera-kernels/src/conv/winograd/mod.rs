@@ -38,8 +38,8 @@ const BLOCK: usize = 112 << 10;
 /// The same for the gradient of the weight, which all threads compute together, and the fewest tiles: their number is
 /// the depth of its matrix products, of which short ones spend their time on the sums that they load and store.
 const GRADIENT_BLOCK: (usize, usize) = (5 * BLOCK, 48);
-/// Numbers of such a block that one thread transforms at once.
-const PART: usize = 128 << 10;
+/// Numbers of such a block that one thread transforms at once: some ten parts a block, or one thread waits for the other.
+const PART: usize = 32 << 10;
 
 /// Frequencies that are `apart`.
 fn split(values: &mut [f32], apart: usize) -> [&mut [f32]; FREQUENCIES] {
