@@ -75,6 +75,7 @@ def main():
         "GENERA_BENCH_THREADS": str(threads),
         "RAYON_NUM_THREADS": str(threads),
         "OMP_NUM_THREADS": str(threads),
+        "MIMALLOC_PURGE_DELAY": "-1",  # as `genera` itself sets it, see its allocator.rs
     }
     older = {}
     if options.json and options.json.exists():
