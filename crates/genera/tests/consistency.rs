@@ -95,8 +95,8 @@ fn two_steps_draw_the_mixture() {
     }
 }
 
-/// `w` is one over the gap of a pair, with a mean of one over the grid: on a grid of two steps the loss of a batch is the
-/// mean of both pairs' distances with those weights.
+/// `w` is one over the gap of a pair, with a mean of one over the grid: on a grid of two steps the loss of a
+/// row is that of equal weights times the weight of its pair.
 #[test]
 fn pairs_weigh_as_their_gap_says() {
     let loss = |weighting: PairWeighting, row: usize| {

@@ -33,8 +33,20 @@ fn descent() -> DescentConfig {
     .unwrap()
 }
 
-fn net(classes: Option<usize>, rng: &mut Rng) -> ConditionalMlp {
-    ConditionalMlpConfig { width: 64, ..Default::default() }.init(2, classes, rng, &device())
+fn net(features: usize, classes: Option<usize>, rng: &mut Rng) -> ConditionalMlp {
+    ConditionalMlpConfig { width: 64, ..Default::default() }.init(features, classes, rng, &device())
+}
+
+/// A diffusion that is told one of two classes, now and then none.
+fn told(features: usize) -> DiffusionConfig {
+    let sampler = Sampler { solver: Solver::DpmSolver, steps: 20, ..Sampler::default() };
+    DiffusionConfig {
+        target: Target::V,
+        classes: Some(2),
+        label_dropout: 0.1,
+        sampler,
+        ..DiffusionConfig::new(features, Schedule::cosine(100))
+    }
 }
 
 /// Two classes of points in four dimensions, on a plane: `(a, a, b, -b)` around `a = ±1`.
@@ -57,15 +69,7 @@ fn latent(first: u64, second: u64) -> LatentDiffusion<Descent<Code>, Conditional
     let decoder = of.decoder(2, 0, &[4], 1, &mut rng, &device()).unwrap();
     let decoder = Decoder::new(decoder, likelihood, &device()).unwrap();
     let code = VaeConfig::new(2).init(encoder, decoder, StandardNormal::new(2, &device())).unwrap();
-    let sampler = Sampler { solver: Solver::DpmSolver, steps: 20, ..Sampler::default() };
-    let config = DiffusionConfig {
-        target: Target::V,
-        classes: Some(2),
-        label_dropout: 0.1,
-        sampler,
-        ..DiffusionConfig::new(2, Schedule::cosine(100))
-    };
-    let prior = config.init(net(Some(3), &mut rng)).unwrap();
+    let prior = told(2).init(net(2, Some(3), &mut rng)).unwrap();
     let (code, prior) = (Descent::new(code, descent(), first), Descent::new(prior, descent(), second));
     LatentDiffusion::new(code.unwrap(), prior.unwrap(), first)
 }
@@ -89,16 +93,8 @@ fn vq() -> VqVae {
 /// A diffusion of the twelve numbers before 2x2 codes.
 fn of_places(first: u64, second: u64) -> LatentDiffusion<VqTraining, ConditionalMlp> {
     let mut rng = Rng::new(1);
-    let sampler = Sampler { solver: Solver::DpmSolver, steps: 20, ..Sampler::default() };
-    let config = DiffusionConfig {
-        target: Target::V,
-        classes: Some(2),
-        label_dropout: 0.1,
-        sampler,
-        ..DiffusionConfig::new(12, Schedule::cosine(100))
-    };
-    let net = ConditionalMlpConfig { width: 64, ..Default::default() }.init(12, Some(3), &mut rng, &device());
-    let prior = Descent::new(config.init(net).unwrap(), descent(), second).unwrap();
+    let prior = told(12).init(net(12, Some(3), &mut rng)).unwrap();
+    let prior = Descent::new(prior, descent(), second).unwrap();
     LatentDiffusion::new(VqTraining::new(Descent::new(vq(), descent(), first).unwrap()), prior, first)
 }
 

@@ -7,8 +7,8 @@
 //! ```
 //!
 //! Song et al., 2303.01469 (algorithm 2). From Song and Dhariwal, 2310.14189, are the pseudo-Huber metric, the weights
-//! `1/(σ_t − σ_s)` and that the network is its own target, without an average. Guidance is not distilled: the student is told classes as the teacher
-//! is, and none are hidden from it.
+//! `1/(σ_t − σ_s)` and that the network is its own target, without an average. Guidance is not distilled: the student is
+//! told classes as the teacher is, and none are hidden from it.
 
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::{Device, Tensor, TensorData};

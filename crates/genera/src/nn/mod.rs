@@ -16,7 +16,7 @@ mod embed;
 mod gated_pixelcnn;
 mod growing_critic;
 mod gru;
-mod image;
+pub(crate) mod image;
 mod image_generator;
 pub(crate) mod init;
 mod linear;

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::super::error::within;
 use super::super::{Decode, Decoder, Likelihood, LikelihoodConfig, VaeError, host, scalar};
 use super::{GridConfig, GridDecoder, GridEncoder, Quantised, Quantiser, QuantiserConfig, Quantising, Usage, listed};
+use crate::nn::image;
 use crate::traits::{
     Batch, Books, Codec, DiscreteCode, LatentCode, Loss, LowerBound, Model, Net, Rows, Sample, Tokens, View,
 };
@@ -147,18 +148,14 @@ impl Codec for VqVae {
 impl LatentCode for VqVae {
     /// `z_e` as a picture, before quantisation: `[B, F] -> [B, D · h · w]`.
     fn latents(&self, x: Rows) -> Rows {
-        let (rows, [height, width]) = (x.dims()[0], self.grid);
-        let depth = self.quantiser.config().width;
-        let grid: Tensor<4> = self.vectors(x).reshape([rows, height, width, depth]);
-        grid.permute([0, 3, 1, 2]).reshape([rows, depth * self.places()])
+        let (rows, [depth, height, width]) = (x.dims()[0], self.latent_shape());
+        image::rows(self.vectors(x).reshape([rows, height, width, depth]))
     }
 
     /// Every vector becomes its nearest code, which is then decoded.
     fn rendered(&self, z: Rows) -> Rows {
-        let (rows, [height, width]) = (z.dims()[0], self.grid);
-        let depth = self.quantiser.config().width;
-        let grid: Tensor<4> = z.reshape([rows, depth, height, width]);
-        let vectors = grid.permute([0, 2, 3, 1]).reshape([rows * self.places(), depth]);
+        let (rows, shape) = (z.dims()[0], self.latent_shape());
+        let vectors = image::images(z, shape).reshape([rows * self.places(), shape[0]]);
         self.decode(self.quantiser.nearest(vectors).reshape([rows, self.places()]))
     }
 }
