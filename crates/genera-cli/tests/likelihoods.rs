@@ -148,3 +148,32 @@ fn a_record_says_how_probes_err() {
     }
     assert_eq!((page.matches("class=\"thread\"").count(), page.matches("class=\"dots end\"").count()), (56, 96));
 }
+
+/// A flow along an equation of its own says the same of its probes, and how often its field was asked.
+#[test]
+fn a_continuous_flow_says_how_its_probes_err() {
+    let scratch = tempdir().unwrap();
+    let here = scratch.path();
+    let of = |name: &str, divergence: &str| {
+        let divergence = format!("model.evaluation.divergence={divergence}");
+        let mut arguments = vec!["train", "cnf-moons", "--out", name, "--set", &divergence];
+        for more in
+            ["train.steps=3", "train.preview_every=0", "measure={samples=20,likelihood_rows=20,permutations=10}"]
+        {
+            arguments.extend(["--set", more]);
+        }
+        succeed(here, &arguments);
+        measured(&here.join(name), "nats@held-out")
+    };
+    let [exact, eight, one] = [("exact", "\"exact\""), ("eight", "8"), ("one", "1")].map(|(name, probes)| match name {
+        "exact" => of(name, probes),
+        _ => of(name, &format!("{{hutchinson={{noise=\"gaussian\",probes={probes}}}}}")),
+    });
+    assert_eq!(exact["record"]["probe_standard_error"], 0.0);
+    let error = eight["record"]["probe_standard_error"].as_f64().unwrap();
+    let off = eight["value"].as_f64().unwrap() - exact["value"].as_f64().unwrap();
+    assert!(error > 0.0 && off.abs() < 6.0 * error, "off by {off}, said {error}");
+    assert!(one["record"].get("probe_standard_error").is_none(), "one probe knows nothing of its error");
+    assert!(exact["record"]["evaluations"].as_f64().unwrap() >= 7.0);
+    assert!(fs::read_to_string(here.join("eight/report.html")).unwrap().contains("8 probes, by which the mean is ±"));
+}

@@ -4,6 +4,8 @@ use genera::burn::tensor::Device;
 use genera::continuous::{
     Backward, ContinuousFlow, ContinuousFlowConfig, Divergence, FieldMlp, FieldMlpConfig, Integration,
 };
+use genera::ode::Scored;
+use genera::traits::Rows;
 use genera_metrics::LikelihoodKind;
 use genera_rng::Rng;
 use serde::{Deserialize, Serialize};
@@ -45,7 +47,11 @@ pub struct ContinuousSpec {
     pub matching_emphasis: f64,
 }
 
-impl Offers for ContinuousFlow<FieldMlp> {}
+impl Offers for ContinuousFlow<FieldMlp> {
+    fn scored(&self, x: &Rows) -> Option<Scored> {
+        Some(self.score(x.clone()))
+    }
+}
 
 impl ContinuousSpec {
     /// A fresh flow for `data`.

@@ -5,6 +5,7 @@ use genera::diffusion::{Differentiable, Guidance};
 use genera::features::{Classifier, Clip};
 use genera::gan::{Bend, DivergenceBound, ImplicitAutoencoder};
 use genera::mcmc::Walk;
+use genera::ode::Scored;
 use genera::train::Descent;
 use genera::traits::{Denoise, Density, Learner, LowerBound, Model, Rows, Sample};
 use genera::vae::Diagnostics;
@@ -45,6 +46,10 @@ pub trait Offers {
     }
     /// The model as a bound given these classes, labels as above; none if it is not told classes.
     fn lower_bound_given(&self, _labels: Vec<usize>) -> Option<Box<dyn LowerBound + '_>> {
+        None
+    }
+    /// Log-likelihoods with what they cost and err by; none if there is nothing to say of that.
+    fn scored(&self, _x: &Rows) -> Option<Scored> {
         None
     }
     /// What the model sees in the place of rows of grey levels, with noise between the levels that it has learnt, and the

@@ -1,6 +1,7 @@
 //! The likelihood of held-out rows, exact or a bound, as a record that says which.
 
-use genera::diffusion::{Levels, ProbabilityFlow, Scored};
+use genera::diffusion::{Levels, ProbabilityFlow};
+use genera::ode::Scored;
 use genera::traits::{Density, Rows, View};
 use genera_metrics::{Dequantisation, Likelihood, LogJacobian, Mean, Protocol};
 use genera_rng::Rng;
@@ -103,8 +104,8 @@ fn lost(subject: &Subject<'_>, plan: &Plan<'_>, row: usize, nats: f64) -> Failur
     Failure::new(format!("the log-likelihood of held-out row {row} is {nats}{fault}; no row is ever dropped"))
 }
 
-/// Log-likelihoods in nats, and of a probability flow the standard error of each over probes, where it is known, and the
-/// mean number of evaluations of the network for each.
+/// Log-likelihoods in nats, and of a flow along an equation the standard error of each over probes, where it is known, and
+/// the mean number of evaluations of the network for each.
 struct LogLikelihoods {
     nats: Vec<f64>,
     probe_errors: Option<Vec<f64>>,
@@ -174,7 +175,7 @@ impl<'a> Likelihoods<'a> {
                 return Ok(scored);
             }
         }
-        let at_once = |nats| Scored { nats, probe_errors: None, evaluations: Vec::new(), failures: Vec::new() };
+        let at_once = |nats| Scored { nats, ..Scored::default() };
         let exact = |model: &dyn Density, rows| -> Outcome<Scored> {
             Ok(at_once(numbers(model.log_prob(rows).unsqueeze_dim(1))?.into_iter().map(f64::from).collect()))
         };
@@ -186,6 +187,9 @@ impl<'a> Likelihoods<'a> {
             if let Some(model) = self.trainee.offers().lower_bound_given(given) {
                 return Ok(at_once(model.lower_bound(rows, rng)));
             }
+        }
+        if let Some(scored) = self.trainee.offers().scored(&rows) {
+            return Ok(scored);
         }
         match (self.view.density, self.view.lower_bound) {
             (Some(model), _) => exact(model, rows),

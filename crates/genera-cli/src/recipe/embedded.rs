@@ -130,6 +130,7 @@ recipes!(
     // Lecture 13: flow matching and the probability flow.
     "edm-moons",
     "flow-matching-moons",
+    "transport-moons",
     "reflow-moons",
     "flow-matching-mnist",
     "edm-fashion",

@@ -4,7 +4,7 @@
 //! y = [z, ℓ, e, j]:   z' = f,   ℓ' = Σ_k v_k·(J v_k),   e' = |f|²,   j' = Σ_k |J v_k|²,   J = ∂f/∂z
 //! ```
 //!
-//! With the directions of [`Directions`] (probes weighted by one over their number): `ℓ` gathers the volume, `e` the
+//! With the directions `v_k` of [`Directions`] (probes weighted by one over their number, or each with an `ℓ` of its own): `ℓ` gathers the volume, `e` the
 //! kinetic energy and `j` the squared Frobenius norm of the Jacobian, the regularisers of Finlay et al.
 //! (arXiv:2002.02798).
 
@@ -20,12 +20,27 @@ use crate::traits::Rows;
 pub(super) enum Beside {
     /// Nothing.
     Nothing,
+    /// The volume of each of so many probes, or the one that is exact, by itself: what they scatter by is their error.
+    Volumes(usize),
     /// `ℓ`.
     Volume,
     /// `ℓ` and `e`.
     Energy,
     /// `ℓ`, `e` and `j`.
     Jacobian,
+}
+
+impl Beside {
+    /// How many numbers are beside `z`.
+    fn width(self) -> usize {
+        match self {
+            Self::Nothing => 0,
+            Self::Volumes(probes) => probes,
+            Self::Volume => 1,
+            Self::Energy => 2,
+            Self::Jacobian => 3,
+        }
+    }
 }
 
 /// A field of rows `[z, ..]` on the host, whose slopes a network computes.
@@ -51,7 +66,7 @@ impl<F: VectorField> Augmented<'_, F> {
         let (features, width) = (self.net.features(), self.width());
         let states = y.chunks_exact(width).flat_map(|y| y[..features].iter().copied());
         let z = device_rows(states, features, &self.device);
-        let wanted = [Beside::Volume, Beside::Energy].contains(&self.beside);
+        let wanted = !matches!(self.beside, Beside::Nothing | Beside::Jacobian);
         if wanted && matches!(self.directions, Directions::Axes) {
             let Traced { value, trace, pull_back } = self.net.trace(t, z);
             return At { f: host(value), along: Along::Traced { trace: host(trace), pull_back } };
@@ -80,10 +95,11 @@ impl<F: VectorField> Augmented<'_, F> {
                 out.chunks_exact_mut(width).zip(trace).for_each(|(out, trace)| out[features] = f64::from(*trace));
             }
             Along::Directions { v, jv, .. } => {
-                let weight = self.directions.weight();
+                let apart = matches!(self.beside, Beside::Volumes(_));
+                let weight = if apart { 1.0 } else { self.directions.weight() };
                 for (k, (v, jv)) in v.chunks_exact(features).zip(jv.chunks_exact(features)).enumerate() {
                     let out = &mut out[k % n * width..][..width];
-                    out[features] += weight * dot(v, jv);
+                    out[features + if apart { k / n } else { 0 }] += weight * dot(v, jv);
                     if self.beside == Beside::Jacobian {
                         out[features + 2] += weight * dot(jv, jv);
                     }
@@ -142,7 +158,7 @@ fn dot(a: &[f32], b: &[f32]) -> f64 {
 
 impl<F: VectorField> Field for Augmented<'_, F> {
     fn width(&self) -> usize {
-        self.net.features() + self.beside as usize
+        self.net.features() + self.beside.width()
     }
 
     fn slope(&self, rows: &[usize], t: &[f64], y: &[f64]) -> Vec<f64> {

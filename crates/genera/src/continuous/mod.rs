@@ -29,7 +29,7 @@ mod trace;
 pub use backward::Backward;
 pub use field::{Cotangents, Linearisation, Traced, VectorField, Wanted};
 pub use mlp::{FieldMlp, FieldMlpConfig, Smooth, TimeInput};
-pub use model::{ContinuousFlow, ContinuousFlowConfig, Integration, Scored};
+pub use model::{ContinuousFlow, ContinuousFlowConfig, Integration};
 pub use neural_ode::{NeuralOde, NeuralOdeConfig};
 
 use crate::ode::OdeError;

@@ -10,7 +10,7 @@ use super::backward::{Backward, Journey};
 use super::field::VectorField;
 use super::{ContinuousError, device_rows, host, matching, plain, plain_device, with_gradient, within};
 use crate::caution::sampler;
-use crate::ode::{Directions, Divergence, OdeError, Solver};
+use crate::ode::{Directions, Divergence, OdeError, Scored, Solver, mean_over_probes};
 use crate::traits::{Batch, Bijection, Caution, Cautious, Density, Faults, Loss, Model, Rows, Sample, View};
 
 /// Rows that are integrated together. A row does not depend on it.
@@ -87,37 +87,34 @@ pub struct ContinuousFlow<F: Module> {
     config: ContinuousFlowConfig,
 }
 
-/// Log-likelihoods and what they cost.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Scored {
-    /// `log p(x)` of each row in nats, exact up to the solver's tolerance; NaN for a row that failed.
-    pub nats: Vec<f64>,
-    /// How often the field was evaluated for each row.
-    pub evaluations: Vec<usize>,
-    /// One error for each row that failed.
-    pub failures: Vec<OdeError>,
-}
-
 impl<F: VectorField> ContinuousFlow<F> {
     /// The settings.
     pub fn config(&self) -> &ContinuousFlowConfig {
         &self.config
     }
 
-    /// `log p(x)` with the evaluations it took: `[B, F] -> B numbers`.
+    /// `log p(x)` with the evaluations it took, and what it errs by over probes: `[B, F] -> B numbers`. Each probe follows
+    /// a volume of its own, of which the mean is taken in the end.
     pub fn score(&self, x: Rows) -> Scored {
         let features = self.field.features();
         let Integration { solver, divergence } = self.config.evaluation;
         let x: Vec<f64> = host(plain(x)).into_iter().map(f64::from).collect();
-        let mut scored = Scored { nats: Vec::new(), evaluations: Vec::new(), failures: Vec::new() };
+        let volumes = divergence.probes().unwrap_or(1);
+        let (mut scored, mut errors) = (Scored::default(), Vec::new());
         for x in x.chunks(ROWS * features) {
-            let field = self.augmented(divergence.directions_of(x, features, 0), Beside::Volume);
+            let field = self.augmented(divergence.directions_of(x, features, 0), Beside::Volumes(volumes));
             let solution = solver.solve(&field, &field.start(x), [0.0, 1.0]);
             let first = scored.nats.len();
-            scored.nats.extend(solution.y.chunks_exact(features + 1).map(|y| log_normal(&y[..features]) + y[features]));
+            for y in solution.y.chunks_exact(features + volumes) {
+                let (z, grown) = y.split_at(features);
+                let (mean, error) = mean_over_probes(grown);
+                scored.nats.push(log_normal(z) + mean);
+                errors.push(error);
+            }
             scored.evaluations.extend(solution.evaluations);
             scored.failures.extend(solution.failures.into_iter().map(|failure| failure.moved_by(first)));
         }
+        scored.probe_errors = (divergence.probes() != Some(1)).then_some(errors);
         scored
     }
 

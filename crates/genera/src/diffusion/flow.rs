@@ -15,7 +15,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use super::{Clip, Differentiable, DiffusionError, Level, Levels, host};
-use crate::ode::{Directions, Divergence, Field, OdeError, Solver};
+use crate::ode::{Directions, Divergence, Field, Scored, Solver, mean_over_probes};
 use crate::traits::{Denoise, Rows};
 
 /// Rows that are integrated together.
@@ -38,20 +38,6 @@ impl Default for ProbabilityFlow {
     fn default() -> Self {
         Self { tolerance: 1e-5, divergence: Divergence::Exact, seed: 0 }
     }
-}
-
-/// Log-likelihoods and what they cost.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Scored {
-    /// `log p(x)` of each row in nats; NaN for a row that failed.
-    pub nats: Vec<f64>,
-    /// The standard error of each, over the probes of the divergence: zero if it is exact, none of one probe, which says
-    /// nothing of its spread.
-    pub probe_errors: Option<Vec<f64>>,
-    /// How often the denoiser was asked for each row.
-    pub evaluations: Vec<usize>,
-    /// One error for each row that failed.
-    pub failures: Vec<OdeError>,
 }
 
 impl ProbabilityFlow {
@@ -115,10 +101,9 @@ impl ProbabilityFlow {
             let solution = solver.solve(&field, &start, [levels.lowest().time, levels.top().time]);
             for y in solution.y.chunks_exact(width) {
                 let (z, grown) = y.split_at(features);
-                let mean = grown.iter().sum::<f64>() / volumes as f64;
+                let (mean, error) = mean_over_probes(grown);
                 nats.push(prior(z) + mean);
-                let square = grown.iter().map(|grown| (grown - mean).powi(2)).sum::<f64>();
-                errors.push((square / (volumes * volumes.saturating_sub(1).max(1)) as f64).sqrt());
+                errors.push(error);
             }
             evaluations.extend(solution.evaluations);
             failures.extend(solution.failures.into_iter().map(|failure| failure.moved_by(first)));

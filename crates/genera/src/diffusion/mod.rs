@@ -62,7 +62,7 @@ pub use corrector::{Corrector, StepSize};
 pub use coupling::Coupling;
 pub use decoder::log_probability;
 pub use differentiable::Differentiable;
-pub use flow::{ProbabilityFlow, Scored};
+pub use flow::ProbabilityFlow;
 pub use given::Given;
 pub use grid::{Finish, Spacing};
 pub use guidance::{ClassScore, ClassifierGuided, Guidance, Guided, Known};

@@ -110,7 +110,7 @@ impl<N: Module + Net<Conditioned, Rows>> Diffusion<N> {
 
     /// `log p(x)` in nats by the probability flow (as configured, or exactly to 1e-5), with what it cost, for given
     /// classes as in [`Diffusion::given`]: `[B, F] -> B numbers`.
-    pub fn flow_likelihood(&self, x: Rows, labels: &[usize]) -> super::Scored {
+    pub fn flow_likelihood(&self, x: Rows, labels: &[usize]) -> crate::ode::Scored {
         let given = self.given(labels.to_vec());
         self.config.likelihood.unwrap_or_default().score(&given, &self.levels, x)
     }

@@ -21,9 +21,10 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use genera_rng::Rng;
 
-use crate::diffusion::{Diffusion, DiffusionError, Given, Scored, Variance, Weighting};
+use crate::diffusion::{Diffusion, DiffusionError, Given, Variance, Weighting};
 use crate::flow::Dequantiser;
 use crate::nn::Conditioned;
+use crate::ode::Scored;
 use crate::traits::{Batch, Loss, LowerBound, Model, Net, Rows, View};
 
 /// A diffusion of numbers as a model of levels, with learnt noise between them.

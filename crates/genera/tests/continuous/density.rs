@@ -118,6 +118,33 @@ fn hutchinson_is_unbiased_and_its_variance_falls() {
 
 /// The gradient of the training objective with respect to all parameters, by name.
 
+/// Points next to each other have one density and probes of their own: they scatter by what they say.
+#[test]
+fn the_error_over_probes_is_what_rows_scatter_by() {
+    let n = 400;
+    let steps: Vec<f32> = (0..n).map(|i| i as f32 * 1e-6).collect();
+    let x = rows(1, 3, 2) + Tensor::from_data(TensorData::new(steps, [n, 1]), &device());
+    let exact = flow(3, 2.5, tight(1e-4)).score(x.clone());
+    assert_eq!(exact.probe_errors, Some(vec![0.0; n]));
+    let truth = exact.nats.iter().sum::<f64>() / n as f64;
+    for noise in [Noise::Rademacher, Noise::Gaussian] {
+        let model = |probes| {
+            let evaluation =
+                Integration { solver: Solver::adaptive(1e-4), divergence: Divergence::Hutchinson { noise, probes } };
+            flow(3, 2.5, ContinuousFlowConfig { evaluation, ..ContinuousFlowConfig::default() })
+        };
+        let scored = model(4).score(x.clone());
+        let errors = scored.probe_errors.expect("there are several probes");
+        let mean = scored.nats.iter().sum::<f64>() / n as f64;
+        let scatter = scored.nats.iter().map(|nats| (nats - mean).powi(2)).sum::<f64>() / (n - 1) as f64;
+        let said = errors.iter().map(|error| error * error).sum::<f64>() / n as f64;
+        println!("{noise:?}: {said:.2e} said, {scatter:.2e} found");
+        assert!((said / scatter - 1.0).abs() < 0.25, "{noise:?}: {said} said, {scatter} found");
+        assert!((mean - truth).abs() < 4.0 * (scatter / n as f64).sqrt() + 1e-4, "{noise:?}: {mean} {truth}");
+        assert_eq!(model(1).score(x.clone()).probe_errors, None, "one probe knows nothing of its error");
+    }
+}
+
 #[test]
 fn samples_are_reproducible_row_by_row() {
     let model = flow(2, 2.5, tight(1e-4));
