@@ -116,8 +116,6 @@ fn hutchinson_is_unbiased_and_its_variance_falls() {
     }
 }
 
-/// The gradient of the training objective with respect to all parameters, by name.
-
 /// Points next to each other have one density and probes of their own: they scatter by what they say.
 #[test]
 fn the_error_over_probes_is_what_rows_scatter_by() {
