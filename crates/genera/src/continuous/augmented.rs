@@ -4,9 +4,9 @@
 //! y = [z, ℓ, e, j]:   z' = f,   ℓ' = Σ_k v_k·(J v_k),   e' = |f|²,   j' = Σ_k |J v_k|²,   J = ∂f/∂z
 //! ```
 //!
-//! With the directions `v_k` of [`Directions`] (probes weighted by one over their number, or each with an `ℓ` of its own): `ℓ` gathers the volume, `e` the
-//! kinetic energy and `j` the squared Frobenius norm of the Jacobian, the regularisers of Finlay et al.
-//! (arXiv:2002.02798).
+//! With the directions `v_k` of [`Directions`] (probes weighted by one over their number, or each with an `ℓ` of its own):
+//! `ℓ` gathers the volume, `e` the kinetic energy and `j` the squared Frobenius norm of the Jacobian, the regularisers of
+//! Finlay et al. (arXiv:2002.02798).
 
 use burn::tensor::{Device, Tensor, TensorData};
 
